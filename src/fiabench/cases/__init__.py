@@ -1,0 +1,1 @@
+"""Sweep definitions: YAML to cases, model geometries and what a case costs. Imports no torch."""
