@@ -1,0 +1,125 @@
+"""The metrics: declared once here, and computed from a case's samples.
+
+Samples are seconds by phase and rank, in the order taken. Instrumented iterations give the phases;
+other iterations, interleaved with them and without inner recording, give `end_to_end`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fiabench.cases import costs
+from fiabench.cases.case import Case
+from fiabench.stats.intervals import summarise
+
+INWARD = ("pack_in", "exchange_in", "unpack_in")
+OUTWARD = ("pack_out", "exchange_out", "unpack_out")
+PHASES = (*INWARD, "kernel", *OUTWARD)
+END_TO_END = "end_to_end"
+
+Samples = dict[str, dict[str, list[float]]]
+
+
+class Metric(NamedTuple):
+    """What a metric is called, its unit inside, which direction is better, and what it means."""
+
+    name: str
+    unit: str
+    better: str
+    label: str
+    about: str
+
+
+METRICS = {
+    metric.name: metric
+    for metric in (
+        Metric("kernel", "s", "lower", "kernel", "the operator on the slowest rank"),
+        Metric("all_to_all", "s", "lower", "all-to-all", "pack + transfer + unpack, both directions, without waiting"),
+        Metric("transfer", "s", "lower", "transfer", "the exchanges, counted on the rank that arrived last"),
+        Metric("wait", "s", "lower", "wait", "time in exchanges spent waiting for a later rank, worst rank"),
+        Metric("total", "s", "lower", "total", "one attention end to end without inner recording, slowest rank"),
+        Metric("all_to_all_share", "ratio", "lower", "a2a share", "all-to-all divided by the sum of the phases"),
+        Metric("closure_residual", "ratio", "near zero", "residual", "(total - sum of the phases) / total"),
+        Metric("achieved_flops", "FLOP/s", "higher", "throughput", "one rank's FLOPs / kernel"),
+        Metric("mfu", "ratio", "higher", "MFU", "achieved FLOP/s / the device's dense peak for the dtype"),
+        Metric("tokens_per_s", "tokens/s", "higher", "tokens/s", "batch * seq_len_q / total"),
+        Metric("algbw", "B/s", "higher", "algbw", "one rank's whole buffer / transfer"),
+        Metric("busbw", "B/s", "higher", "busbw", "algbw * (P - 1) / P"),
+        Metric("peak_memory", "B", "lower", "peak memory", "most memory that the case took on one rank"),
+    )
+}
+
+
+def compute(case: Case, samples: Samples, peak_flops: float | None, peak_memory: float | None) -> dict[str, Any]:
+    """The metrics of ``case`` by name, for ``cases.jsonl``.
+
+    ``peak_flops`` is the device's dense peak in FLOP/s for the case's dtype, None where unknown;
+    ``peak_memory`` is in bytes. A metric that the samples cannot give is left out.
+    """
+    return {name: _entry(name, value) for name, value in _values(case, samples, peak_flops, peak_memory)}
+
+
+def _entry(name: str, value: float | np.ndarray) -> dict[str, Any]:
+    declared = METRICS[name]
+    entry: dict[str, Any] = {"unit": declared.unit, "better": declared.better}
+    if isinstance(value, np.ndarray):
+        summary = summarise(value)
+        entry |= {"value": summary.median, "low": summary.low, "high": summary.high, "level": summary.level}
+        entry |= {"quantiles": summary.quantiles, "count": summary.count}
+    else:
+        entry["value"] = float(value)
+    return entry
+
+
+def _values(
+    case: Case, samples: Samples, peak_flops: float | None, peak_memory: float | None
+) -> Iterator[tuple[str, float | np.ndarray]]:
+    """Pairs of metric and value: an array of one value an iteration, or a number."""
+    phases = {name: by_rank(samples[name]) for name in PHASES if name in samples}
+    end_to_end = by_rank(samples[END_TO_END]).max(axis=0)
+    total = float(np.median(end_to_end))
+    yield "total", end_to_end
+    if "kernel" in phases:
+        kernel = phases["kernel"].max(axis=0)
+        yield "kernel", kernel
+        achieved = costs.kernel_flops(case) / float(np.median(kernel))
+        yield "achieved_flops", achieved
+        if peak_flops:
+            yield "mfu", achieved / peak_flops
+        yield "tokens_per_s", costs.tokens(case) / total
+    if "exchange_in" in phases:
+        yield from _exchange_values(case, phases, total)
+    if peak_memory is not None:
+        yield "peak_memory", peak_memory
+
+
+def _exchange_values(
+    case: Case, phases: dict[str, np.ndarray], total: float
+) -> Iterator[tuple[str, float | np.ndarray]]:
+    exchanges = [phases[name] for name in ("exchange_in", "exchange_out") if name in phases]
+    transfer = sum((durations.min(axis=0) for durations in exchanges), start=np.zeros(1))
+    waits = sum((durations - durations.min(axis=0) for durations in exchanges), start=np.zeros(1))
+    moves = [phases[name].max(axis=0) for name in phases if name.startswith(("pack", "unpack"))]
+    all_to_all = sum(moves, start=transfer)
+    summed = sum_of_phases(phases)
+    yield "all_to_all", all_to_all
+    yield "transfer", transfer
+    yield "wait", waits.max(axis=0)
+    yield "all_to_all_share", all_to_all / summed
+    yield "closure_residual", (total - float(np.median(summed))) / total
+    seconds = float(np.median(transfer))
+    yield "algbw", costs.exchanged_bytes(case) / seconds
+    yield "busbw", costs.wire_bytes(case) / seconds
+
+
+def by_rank(durations: dict[str, list[float]]) -> np.ndarray:
+    """One phase's samples as an array [ranks, iterations] in seconds."""
+    return np.array([durations[rank] for rank in sorted(durations, key=int)])
+
+
+def sum_of_phases(phases: dict[str, np.ndarray]) -> np.ndarray:
+    """Each instrumented iteration's phases added up within a rank, on its slowest rank: [iterations]."""
+    return np.asarray(sum(phases.values())).max(axis=0)

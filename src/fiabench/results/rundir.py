@@ -1,0 +1,142 @@
+"""The run directory: `run.json` says what ran on what, `cases.jsonl` holds one measurement a line.
+
+A line is written and flushed when its case ends, so that whatever stops a run, the finished cases
+are there. Everything else in the directory (tables, figures) can be rebuilt from these two files.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fiabench.cases.errors import InputError
+from fiabench.results.measurement import Measurement
+
+FORMAT = 1
+"""Version of both files; raised when a reader of the former version would misread them."""
+
+HEADER = "run.json"
+CASES = "cases.jsonl"
+
+
+@dataclass
+class Run:
+    """A run directory as read: its header and its measurements, in the order measured."""
+
+    path: Path
+    header: dict[str, Any]
+    measurements: list[Measurement]
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        environment: dict[str, Any] = self.header["environment"]
+        return environment
+
+
+class RunDirectory:
+    """A run directory that is being written."""
+
+    def __init__(self, path: Path, header: dict[str, Any]) -> None:
+        self.path = path
+        self.header = header
+
+    @classmethod
+    def create(cls, path: Path, header: dict[str, Any]) -> RunDirectory:
+        """A new directory with its header written.
+
+        Raises InputError where the path holds a run already or cannot be written.
+        """
+        if (path / HEADER).exists():
+            raise InputError.plain(f"{path}: holds a run already; go on with --resume {path}, or name another --out")
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise InputError.plain(f"{path}: is there and is no empty directory; name another --out")
+        directory = cls(path, {"format": FORMAT, **header})
+        made = [parent for parent in (path, *path.parents) if not parent.exists()]
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            directory.write_header()
+        except OSError as error:
+            for folder in made:
+                if folder.is_dir() and not any(folder.iterdir()):
+                    folder.rmdir()
+            raise InputError.plain(f"{path}: cannot be written ({error.strerror}); name another --out") from error
+        return directory
+
+    @classmethod
+    def reopen(cls, path: Path) -> tuple[RunDirectory, Run]:
+        """The directory of an unfinished run, and what it holds; a line cut short by a crash is removed."""
+        run = read_run(path)
+        cases = path / CASES
+        if cases.exists():
+            content = cases.read_bytes()
+            whole = content[: content.rfind(b"\n") + 1]
+            if whole != content:
+                with cases.open("r+b") as file:
+                    file.truncate(len(whole))
+        return cls(path, run.header), run
+
+    def write_header(self) -> None:
+        """Writes `run.json` whole or not at all."""
+        draft = self.path / (HEADER + ".part")
+        try:
+            with draft.open("w", encoding="utf-8") as file:
+                json.dump(self.header, file, indent=2, ensure_ascii=False)
+                file.write("\n")
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(self.path / HEADER)
+        except OSError:
+            draft.unlink(missing_ok=True)
+            raise
+
+    def append(self, measurement: Measurement) -> None:
+        """Adds a line to `cases.jsonl`; raises InputError, with no half line left, where the disk is full."""
+        line = json.dumps(measurement.as_dict(), ensure_ascii=False, allow_nan=False).encode() + b"\n"
+        with (self.path / CASES).open("ab", buffering=0) as file:
+            before = file.tell()
+            try:
+                written = file.write(line)
+                if written != len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                os.fsync(file.fileno())
+            except OSError as error:
+                file.truncate(before)
+                raise InputError.plain(
+                    f"{self.path / CASES}: cannot be written ({error.strerror}); the cases before are kept: "
+                    f"make room, then go on with --resume {self.path}"
+                ) from error
+
+
+def read_run(path: Path) -> Run:
+    """Reads a run directory; a last line without its end is passed over.
+
+    Raises InputError where the path is no run directory, or one of another format.
+    """
+    try:
+        header = json.loads((path / HEADER).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InputError.plain(f"{path}: is no run directory (no {HEADER} in it)") from error
+    except (OSError, ValueError) as error:
+        raise InputError.plain(f"{path / HEADER}: cannot be read ({error})") from error
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        found = header.get("format") if isinstance(header, dict) else type(header).__name__
+        raise InputError.plain(f"{path / HEADER}: found format {found!r}; this fiabench reads format {FORMAT}")
+    return Run(path, header, _read_cases(path / CASES))
+
+
+def _read_cases(path: Path) -> list[Measurement]:
+    if not path.exists():
+        return []
+    measurements = []
+    for number, line in enumerate(path.read_bytes().splitlines(keepends=True), start=1):
+        if not line.endswith(b"\n"):
+            break
+        try:
+            measurements.append(Measurement(**json.loads(line)))
+        except (TypeError, ValueError) as error:
+            raise InputError.plain(f"{path}:{number}: is no measurement ({error})") from error
+    return measurements
