@@ -1,0 +1,1 @@
+"""Measuring one case on one rank: inputs, pipeline, correctness check, sampling."""

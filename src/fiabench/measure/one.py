@@ -1,0 +1,95 @@
+"""One case on one rank, from allocation to samples."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from fiabench import ops
+from fiabench.cases.case import Case
+from fiabench.devices.base import Device
+from fiabench.measure.check import check_attention
+from fiabench.measure.pipeline import Pipeline, build
+from fiabench.measure.sampling import Stopping, sample
+from fiabench.ulysses.groups import RankGroups
+
+
+@dataclass
+class Outcome:
+    """How a case went on one rank; JSON-able. Durations in seconds."""
+
+    status: str
+    reason: str = ""
+    check: dict[str, Any] = field(default_factory=dict)
+    timing: dict[str, Any] = field(default_factory=dict)
+    samples: dict[str, list[float]] = field(default_factory=dict)
+    peak_memory: int | None = None
+
+
+def measure(case: Case, device: Device, groups: RankGroups, stopping: Stopping) -> Outcome:
+    """Measures ``case`` on this rank. Raises what the operator or an exchange raises.
+
+    Every rank of ``groups`` calls this with the same case; they leave it with the same status, or raise.
+    """
+    if case.measure != "exchange":
+        reason = ops.load(case.op).unsupported(case, device.name)
+        if reason:
+            return Outcome("unsupported", reason)
+    started = time.perf_counter()
+    group = groups.ulysses(case.ulysses) if case.world_size > 1 and case.ulysses > 1 else None
+    made = time.perf_counter()
+    device.reset_peak_memory()
+    rank = groups.rank % case.ulysses if case.measure == "ulysses" else groups.rank
+    pipeline = build(case, rank, group, device)
+    device.synchronize()
+    built = time.perf_counter()
+    check, first_iteration = _check(case, pipeline, device, rank)
+    checked = time.perf_counter()
+    passed = bool(groups.gather(torch.tensor([check["passed"]], dtype=torch.float64)).all())
+    timing = {
+        "method": device.timing_method,
+        "first_iteration_seconds": first_iteration,
+        "group_seconds": made - started,
+        "setup_seconds": built - made,
+        "check_seconds": checked - built,
+    }
+    if not passed:
+        return Outcome("wrong", check.pop("wrong"), check, timing)
+    check.pop("wrong")
+    sampled = sample(pipeline, device, groups, stopping, first_iteration)
+    timing |= {
+        "half_width": sampled.half_width,
+        "warmup_iterations": sampled.warmup_iterations,
+        "warmup_seconds": sampled.warmup_seconds,
+        "sampling_seconds": sampled.sampling_seconds,
+    }
+    reason = "" if sampled.settled else _unsettled(sampled.half_width, stopping)
+    status = "ok" if sampled.settled else "unsettled"
+    return Outcome(status, reason, check, timing, dict(sampled.seconds), device.peak_memory())
+
+
+def _unsettled(half_width: float, stopping: Stopping) -> str:
+    return (
+        f"the median is known to ±{100 * half_width:.2g} %, not ±{100 * stopping.half_width:g} %, "
+        f"after {stopping.max_seconds:g} s or {stopping.max_samples} samples"
+    )
+
+
+def _check(case: Case, pipeline: Pipeline, device: Device, rank: int) -> tuple[dict[str, Any], float]:
+    """The correctness check's outcome, and the seconds that the first whole iteration took."""
+    wrong = pipeline.check_exchange(rank) if pipeline.check_exchange else ""
+    exchange = {"exchange": "wrong" if wrong else "exact"} if pipeline.check_exchange else {}
+    pipeline.poison()
+    start = time.perf_counter()
+    pipeline.run()
+    device.synchronize()
+    first_iteration = time.perf_counter() - start
+    if pipeline.attention is None:
+        return {"passed": not wrong, "wrong": wrong, **exchange}, first_iteration
+    check = check_attention(case, pipeline.attention(), rank) | exchange
+    if wrong:
+        check |= {"passed": False, "wrong": wrong}
+    return check, first_iteration

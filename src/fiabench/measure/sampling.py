@@ -1,0 +1,149 @@
+"""Sampling: warm up until steady, then take samples until the median is known well enough.
+
+Iterations alternate between end to end (no inner recording) and instrumented (every phase marked), so that
+both see the same state of the box. Ranks start each iteration together and take every decision from the same
+gathered numbers, so that they always agree.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+import torch
+
+from fiabench.devices.base import Device
+from fiabench.measure.pipeline import Pipeline
+from fiabench.results.metrics import END_TO_END
+from fiabench.stats.intervals import summarise
+from fiabench.ulysses.groups import RankGroups
+
+LONG_ITERATION = 2.0
+"""Seconds from which on one iteration counts as long: three samples are then enough to stop."""
+LONG_SAMPLES = 3
+STEADY = 0.05
+"""Two neighbouring windows of warm-up whose medians differ by less than this are steady."""
+GROWTH = 1.25
+"""The stopping rule is asked when the samples have grown by this factor: asking after each would bias it."""
+
+
+@dataclass(frozen=True)
+class Stopping:
+    """When to stop sampling. Seconds, except the counts."""
+
+    half_width: float
+    """Wanted half-width of the median's 95 % interval, relative to the median."""
+    min_samples: int
+    max_samples: int
+    max_seconds: float
+    warmup_max_seconds: float
+
+
+@dataclass
+class Sampled:
+    """One rank's samples: phase to seconds, in the order taken."""
+
+    seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    settled: bool = False
+    half_width: float = float("inf")
+    warmup_iterations: int = 0
+    warmup_seconds: float = 0.0
+    sampling_seconds: float = 0.0
+
+
+def sample(
+    pipeline: Pipeline, device: Device, groups: RankGroups, stopping: Stopping, first_iteration: float
+) -> Sampled:
+    """Samples of ``pipeline``; ``first_iteration`` is what its checked iteration took, in seconds, on this rank."""
+    sampler = _Sampler(pipeline, device, groups, stopping)
+    sampler.warm_up(first_iteration)
+    sampler.take()
+    return sampler.sampled
+
+
+class _Sampler:
+    def __init__(self, pipeline: Pipeline, device: Device, groups: RankGroups, stopping: Stopping) -> None:
+        self._pipeline = pipeline
+        self._device = device
+        self._groups = groups
+        self._stopping = stopping
+        self._alone = pipeline.phases == ["kernel"] or pipeline.phases == ["exchange_in"]
+        self.sampled = Sampled()
+
+    def _end_to_end(self) -> float:
+        self._groups.barrier()
+        start = self._device.mark()
+        self._pipeline.run()
+        end = self._device.mark()
+        self._device.synchronize()
+        return self._device.seconds(start, end)
+
+    def _instrumented(self) -> dict[str, float]:
+        self._groups.barrier()
+        marks = self._pipeline.run_recorded(self._device)
+        self._device.synchronize()
+        durations: dict[str, float] = defaultdict(float)
+        for phase, start, end in marks:
+            durations[phase] += self._device.seconds(start, end)
+        return durations
+
+    def _slowest(self, durations: list[float]) -> tuple[list[float], float]:
+        """For each of ``durations`` the slowest rank's, and rank 0's clock since the last call's start."""
+        mine = torch.tensor([*durations, time.perf_counter() - self._started], dtype=torch.float64)
+        gathered = self._groups.gather(mine)
+        return gathered[:, :-1].max(dim=0).values.tolist(), float(gathered[0, -1])
+
+    def warm_up(self, first_iteration: float) -> None:
+        """Runs until two neighbouring windows agree, or the time for warming up is over."""
+        self._started = time.perf_counter()
+        (slowest,), _ = self._slowest([first_iteration])
+        limit = self._stopping.warmup_max_seconds
+        if slowest < min(limit, LONG_ITERATION):
+            window = max(2, min(10, int(limit / 4 / max(slowest, 1e-6))))
+            before = None
+            while True:
+                durations, elapsed = self._slowest([self._end_to_end() for _ in range(window)])
+                self.sampled.warmup_iterations += window
+                median = summarise(durations).median
+                if before is not None and abs(median - before) <= STEADY * median:
+                    break
+                if elapsed + window * median > limit:
+                    break
+                before = median
+        self.sampled.warmup_seconds = time.perf_counter() - self._started
+
+    def take(self) -> None:
+        """Takes samples until the stopping rule or the time cap ends it."""
+        self._started = time.perf_counter()
+        stopping, totals, wanted = self._stopping, list[float](), 1
+        while True:
+            block = [self._one() for _ in range(wanted - len(totals))]
+            slowest, elapsed = self._slowest(block)
+            totals += slowest
+            summary = summarise(totals)
+            enough = min(stopping.min_samples, LONG_SAMPLES) if summary.median > LONG_ITERATION else stopping.min_samples
+            self.sampled.half_width = summary.half_width
+            self.sampled.settled = len(totals) >= enough and summary.half_width <= stopping.half_width
+            if self.sampled.settled or len(totals) >= stopping.max_samples:
+                break
+            each = elapsed / len(totals)
+            affordable = int((stopping.max_seconds - elapsed) / each)
+            if affordable < 1 and len(totals) >= min(enough, LONG_SAMPLES):
+                break
+            grown = max(enough, int(len(totals) * GROWTH) + 1)
+            wanted = min(grown, len(totals) + max(1, affordable), stopping.max_samples)
+        self.sampled.sampling_seconds = time.perf_counter() - self._started
+
+    def _one(self) -> float:
+        """One pair of iterations, recorded; returns the end-to-end seconds on this rank."""
+        seconds = self.sampled.seconds
+        if self._alone:
+            total = self._end_to_end()
+            seconds[self._pipeline.phases[0]].append(total)
+        else:
+            total = self._end_to_end()
+            for phase, duration in self._instrumented().items():
+                seconds[phase].append(duration)
+        seconds[END_TO_END].append(total)
+        return total

@@ -1,0 +1,1 @@
+"""Ulysses sequence parallelism: pack, exchange, unpack, and the process groups for it."""

@@ -1,0 +1,1 @@
+"""Rank processes and the coordinator that starts, feeds and ends them."""

@@ -1,0 +1,121 @@
+"""The coordinator: one rank group at a time, one case at a time, each with a deadline. Imports no torch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from fiabench.cases.case import Case
+from fiabench.results.measurement import Measurement
+from fiabench.workers.group import GroupFailure, RankGroup
+from fiabench.workers.machine import Machine
+from fiabench.workers.merge import merge
+
+_DEADLINE_BASE = 60.0
+"""Seconds that any case may take: the first call of a shape compiles kernels on some devices."""
+_DEADLINE_FACTOR = 10.0
+"""Times its estimate that a case may take."""
+_STARTS_TRIED = 2
+
+
+class Coordinator:
+    """Measures cases on ``machine``. ``sampling`` is the sweep's, ``logs`` takes the ranks' output."""
+
+    def __init__(self, machine: Machine, sampling: dict[str, Any], logs: Path, peak_flops: float | None = None) -> None:
+        self._machine = machine
+        self._stopping = dict(sampling)
+        self._deadline: float = self._stopping.pop("deadline_seconds")
+        self._logs = logs
+        self._peak_flops = peak_flops
+        self._group: RankGroup | None = None
+        self._joined = 0.0
+        self._pace = 1.0
+        self._failed_starts = 0
+
+    def __enter__(self) -> Coordinator:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._group:
+            self._group.kill()
+
+    def case_seconds(self, case: Case) -> float:
+        """What ``case`` will take, from the estimate and from how it went so far."""
+        return self._pace * estimate_seconds(case, self._machine, self._stopping)
+
+    def measure(self, cases: Iterable[Case]) -> Iterator[tuple[Case, Measurement]]:
+        """Each case and its measurement, as they end: a failure costs its own case only.
+
+        Cases of one world size should stand together, since each change of it starts a group.
+        """
+        for case in cases:
+            reason = self._machine.misfit(case)
+            if reason:
+                yield case, self._left(case, "does_not_fit", reason)
+                continue
+            started = time.monotonic()
+            try:
+                measurement = self._measure(case)
+            except GroupFailure as failure:
+                measurement = self._left(case, failure.status, failure.reason)
+                self._end_group()
+            else:
+                if measurement.status == "out_of_memory":
+                    self._end_group()
+                elif measurement.measured:
+                    self._keep_pace(case, measurement)
+            measurement.timing["case_seconds"] = time.monotonic() - started
+            yield case, measurement
+        if self._group:
+            self._group.close()
+            self._group = None
+
+    def _left(self, case: Case, status: str, reason: str) -> Measurement:
+        measurement = merge(case, [], self._machine, None)
+        measurement.status, measurement.reason = status, reason
+        return measurement
+
+    def _measure(self, case: Case) -> Measurement:
+        group = self._group_for(case)
+        resolved = case._replace(threads=self._machine.threads(case))
+        deadline = self._deadline or _DEADLINE_BASE + _DEADLINE_FACTOR * self.case_seconds(case)
+        answers = group.ask({"case": resolved.as_dict(), "stopping": self._stopping}, deadline)
+        measurement = merge(case, answers, self._machine, self._peak_flops)
+        measurement.timing["group"] = {"join_seconds": self._joined, "pids": group.pids, **answers[0]["groups"]}
+        return measurement
+
+    def _group_for(self, case: Case) -> RankGroup:
+        """The running group where it has the right size, else a fresh one."""
+        if self._group and self._group.world_size != case.world_size:
+            self._group.close()
+            self._group, self._failed_starts = None, 0
+        if self._group is None:
+            if self._failed_starts >= _STARTS_TRIED:
+                raise GroupFailure("crash", f"not tried: {_STARTS_TRIED} groups of {case.world_size} did not start")
+            self._group = RankGroup(self._machine.device, case.world_size, self._machine.threads(case), self._logs)
+            self._failed_starts += 1
+            self._joined = self._group.join()
+            self._failed_starts = 0
+        return self._group
+
+    def _end_group(self) -> None:
+        if self._group:
+            self._group.kill()
+            self._group = None
+
+    def _keep_pace(self, case: Case, measurement: Measurement) -> None:
+        """Corrects later estimates by how long an iteration really took."""
+        total = measurement.value("total")
+        if total:
+            self._pace = total / self._machine.iteration_seconds(case)
+
+
+def estimate_seconds(case: Case, machine: Machine, stopping: dict[str, Any]) -> float:
+    """What a case takes from its start to its line, in seconds: check, warm-up and samples, within their caps."""
+    iteration = machine.iteration_seconds(case)
+    each = 2 * iteration if case.exchange != "none" else iteration
+    least = min(stopping["min_samples"], 3) if iteration > 1.0 else stopping["min_samples"]
+    sampling = max(least * each, min(stopping["max_samples"] * each, stopping["max_seconds"]))
+    return 3 * iteration + min(10 * iteration, stopping["warmup_max_seconds"]) + sampling

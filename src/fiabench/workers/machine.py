@@ -1,0 +1,111 @@
+"""The box as the coordinator sees it: devices, memory, rough rates for estimates. Imports no torch."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from fiabench.cases import costs
+from fiabench.cases.case import Case
+from fiabench.cases.errors import InputError
+from fiabench.devices.peaks import find_peak
+from fiabench.workers.child import child_environment
+
+RANK_BYTES = 400 * 2**20
+"""What a rank takes of the host's memory before any case, nearly all of it torch."""
+MAX_CPU_RANKS = 64
+
+_ACCELERATOR_FILES = {"npu": "/dev/davinci_manager", "cuda": "/dev/nvidiactl"}
+_CPU_FLOPS = 60e9
+"""Attention on one core of a current server CPU; estimates only, the first measured cases correct it."""
+_CPU_COPY = 1.0e9
+"""Bytes/s of a rank's Gloo exchange with packing, likewise."""
+_SHARE_OF_PEAK = 0.4
+_UNKNOWN_PEAK = 100e12
+_LINK = 50e9
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where cases run. Sizes in bytes, rates for one rank in FLOP/s and bytes/s."""
+
+    device: str
+    count: int
+    memory_available: int
+    cores: int
+    facts: dict[str, Any]
+    """What the probe said; for `plan` on a CPU, which needs no probe, empty."""
+
+    @property
+    def max_ranks(self) -> int:
+        if self.device == "cpu":
+            return min(MAX_CPU_RANKS, max(1, self.memory_available // RANK_BYTES))
+        return self.count
+
+    @property
+    def peak(self) -> dict[str, Any] | None:
+        return find_peak(self.facts.get("name", ""))
+
+    def threads(self, case: Case) -> int:
+        """CPU threads of each rank: the case's own count, else the cores divided among the ranks."""
+        return case.threads or max(1, self.cores // case.world_size)
+
+    def oversubscribed(self, case: Case) -> bool:
+        """Whether ranks share cores, so that they slow each other down as they would not on devices of their own."""
+        return self.device == "cpu" and case.world_size * self.threads(case) > self.cores
+
+    def misfit(self, case: Case) -> str:
+        """Why ``case`` cannot fit in memory; empty where it can."""
+        each = costs.memory_bytes(case)
+        ranks = case.world_size if self.device == "cpu" else 1
+        needed = ranks * (each + (RANK_BYTES if self.device == "cpu" else 0))
+        if needed <= self.memory_available:
+            return ""
+        shared = f" ({needed / 2**30:,.1f} GiB for {ranks} ranks with torch)" if self.device == "cpu" else ""
+        return f"needs {each / 2**30:,.1f} GiB on a rank{shared}, {self.memory_available / 2**30:,.1f} GiB are free"
+
+    def iteration_seconds(self, case: Case) -> float:
+        """A rough guess at one iteration, right to within a factor of a few."""
+        if self.device == "cpu":
+            sharing = case.world_size / self.cores
+            threads = min(self.threads(case), self.cores)
+            kernel = costs.kernel_flops(case) / (_CPU_FLOPS * threads)
+            exchange = costs.exchanged_bytes(case) / _CPU_COPY
+            return 50e-6 + (kernel + exchange) * max(1.0, sharing * threads)
+        peak = self.peak
+        flops = _SHARE_OF_PEAK * (peak["flops"].get(case.dtype, _UNKNOWN_PEAK) if peak else _UNKNOWN_PEAK)
+        return 100e-6 + costs.kernel_flops(case) / flops + costs.exchanged_bytes(case) / _LINK
+
+
+def find_machine(wanted: str) -> Machine:
+    """The box with its best device, or the one ``wanted``; InputError where that is not there.
+
+    Takes the seconds of importing torch.
+    """
+    command = [sys.executable, "-m", "fiabench.workers.probe", wanted]
+    probe = subprocess.run(command, env=child_environment(), capture_output=True, text=True)
+    if probe.returncode:
+        words = probe.stderr.strip().splitlines() or ["no message"]
+        raise InputError.plain(f"torch could not be asked for devices: {words[-1]}; try `make env`")
+    facts = json.loads(probe.stdout.splitlines()[-1])
+    if "missing" in facts:
+        raise InputError.plain(f"--device: found {wanted!r}; it is not to be had here: {facts['missing']}")
+    free = psutil.virtual_memory().available if facts["device"] == "cpu" else facts["memory_bytes"]
+    return Machine(facts["device"], facts["count"], free, facts["cores"], facts)
+
+
+def guess_machine(wanted: str) -> Machine:
+    """As :func:`find_machine`, but at once where the device is the CPU: for estimates."""
+    if wanted == "auto":
+        wanted = next((name for name, path in _ACCELERATOR_FILES.items() if Path(path).exists()), "cpu")
+    if wanted != "cpu":
+        return find_machine(wanted)
+    cores = len(os.sched_getaffinity(0))
+    return Machine("cpu", cores, psutil.virtual_memory().available, cores, {})

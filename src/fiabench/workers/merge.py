@@ -1,0 +1,67 @@
+"""From the ranks' answers to one measurement. Imports no torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fiabench.cases.case import Case
+from fiabench.results import metrics
+from fiabench.results.measurement import FAILED, Measurement
+from fiabench.workers.machine import Machine
+
+
+def merge(
+    case: Case, answers: list[dict[str, Any]], machine: Machine, peak_flops: float | None
+) -> Measurement:
+    """The measurement that the ranks' ``answers``, by rank, make together; none gives an empty one.
+
+    ``peak_flops`` is the device's peak for the case's dtype in FLOP/s, None where it is unknown.
+    """
+    outcomes = [answer["outcome"] for answer in answers]
+    threads = machine.threads(case)
+    described = case.as_dict() | {"device": machine.device, "threads": threads}
+    timing = {
+        "mode": "natural",
+        "world_size": case.world_size,
+        "described_world_size": case.described_world_size,
+        "oversubscribed": machine.oversubscribed(case),
+    }
+    merged = Measurement(id=case.id, case=described, status="crash", timing=timing)
+    if not outcomes:
+        return merged
+    decisive = next((outcome for outcome in outcomes if outcome["status"] in FAILED), outcomes[0])
+    merged.status = decisive["status"]
+    merged.reason = _reason(outcomes)
+    merged.check = _check(outcomes)
+    merged.timing = decisive["timing"] | timing
+    if merged.measured:
+        ranks = {str(rank): outcome["samples"] for rank, outcome in enumerate(outcomes)}
+        merged.samples = {
+            phase: {rank: samples[phase] for rank, samples in ranks.items()} for phase in outcomes[0]["samples"]
+        }
+        peaks = [outcome["peak_memory"] for outcome in outcomes]
+        peak_memory = None if None in peaks else max(peaks)
+        merged.metrics = metrics.compute(case, merged.samples, peak_flops, peak_memory)
+    return merged
+
+
+def _reason(outcomes: list[dict[str, Any]]) -> str:
+    """The ranks' reasons: once where all agree, else each with its ranks."""
+    ranks: dict[str, list[int]] = {}
+    for rank, outcome in enumerate(outcomes):
+        if outcome["reason"]:
+            ranks.setdefault(outcome["reason"], []).append(rank)
+    if len(ranks) == 1 and len(outcomes) == sum(map(len, ranks.values())):
+        return next(iter(ranks))
+    return "; ".join(f"rank {', '.join(map(str, whose))}: {reason}" for reason, whose in ranks.items())
+
+
+def _check(outcomes: list[dict[str, Any]]) -> dict[str, Any]:
+    """The worst rank's check, with the rows of all ranks."""
+    checks = [outcome["check"] for outcome in outcomes if outcome["check"]]
+    if not checks:
+        return {}
+    worst = max(checks, key=lambda check: (not check["passed"], check.get("max_error") or 0.0))
+    if "rows" in worst:
+        worst = worst | {"rows": sum(check.get("rows", 0) for check in checks)}
+    return worst

@@ -1,0 +1,87 @@
+"""A rank's process: ``python -m fiabench.workers.rank``, started by the coordinator and fed over its standard input."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from fiabench import devices
+from fiabench.cases.case import Case
+from fiabench.devices.base import Device
+from fiabench.measure.one import Outcome, measure
+from fiabench.measure.sampling import Stopping
+from fiabench.ulysses.groups import RankGroups
+from fiabench.workers.protocol import PARENT, REPLY_FD, decode, encode
+
+_HOST = "127.0.0.1"
+_WATCH_SECONDS = 0.5
+
+
+def main() -> None:
+    _end_with_parent(int(os.environ[PARENT]))
+    rank, world_size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    with os.fdopen(int(os.environ[REPLY_FD]), "wb", buffering=0) as replies:
+
+        def reply(message: dict[str, Any]) -> None:
+            replies.write(encode({"rank": rank, **message}))
+
+        commands = _commands()
+        device = devices.load(os.environ["FIABENCH_DEVICE"])(int(os.environ["LOCAL_RANK"]))
+        groups = _join(rank, world_size, device, commands, reply)
+        for command in commands:
+            outcome = run_case(command, device, groups)
+            created = {"seconds": groups.creation_seconds, "bytes": groups.creation_bytes}
+            reply({"outcome": asdict(outcome), "groups": created})
+        groups.close()
+
+
+def _commands() -> Iterator[dict[str, Any]]:
+    for line in sys.stdin.buffer:
+        yield decode(line)
+
+
+def _join(rank: int, world_size: int, device: Device, commands: Iterator[dict[str, Any]], reply: Any) -> RankGroups:
+    """Meets the other ranks at a store that rank 0 opens on a port which the system chooses."""
+    reply({"ready": True})
+    port = next(commands)["port"]
+    store = dist.TCPStore(_HOST, port, world_size, is_master=rank == 0, wait_for_workers=False)
+    if rank == 0:
+        reply({"port": store.port})
+    groups = RankGroups(device, rank, world_size, store)
+    reply({"joined": True})
+    return groups
+
+
+def run_case(command: dict[str, Any], device: Device, groups: RankGroups) -> Outcome:
+    """Runs one case; whatever it raises becomes the outcome's status and reason."""
+    case = Case.from_dict(command["case"])
+    torch.set_num_threads(case.threads)
+    try:
+        outcome = measure(case, device, groups, Stopping(**command["stopping"]))
+    except Exception as error:  # a rank reports any failure of a case and goes on to the next
+        status = "out_of_memory" if device.is_out_of_memory(error) else "error"
+        outcome = Outcome(status, f"{type(error).__name__}: {error}")
+    return outcome
+
+
+def _end_with_parent(parent: int) -> None:
+    """Ends this process soon after the coordinator is gone, however that ended and whatever this rank is doing."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_WATCH_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+if __name__ == "__main__":
+    main()
