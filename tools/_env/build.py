@@ -40,6 +40,10 @@ SETUPTOOLS = 77
 NUMPYS = ("numpy", "scipy", "matplotlib", "contourpy")
 
 
+#: What decides whether an environment may stay, as it is called on screen.
+WORDS = {"prefix": "Python", "version": "Python version", "torch": "torch", "box": "box", "venv": "place"}
+
+
 class CannotSetUp(Exception):
     """Something is missing; the text says what, and what to do."""
 
@@ -89,7 +93,7 @@ def set_up(keep: bool, started: float) -> int:
         why = "the last set-up was cut off, it begins anew"
     elif made:
         old = made["wanted"]
-        changed = [key for key in wanted if old.get(key) != wanted[key]]
+        changed = [WORDS[key] for key in wanted if old.get(key) != wanted[key]]
         why = f"{VENV} is made anew: another {', '.join(changed)}" if changed else f"{VENV} is broken, it is made anew"
     elif box is None and usable():
         return work(python, box, wanted, project, started, f"{VENV}, made by hand, is completed")
@@ -114,16 +118,17 @@ def work(
 
     say(f"make env: {why}")
     say(f"Python {wanted['version']}, {python}")
+    # In place, the old stamp stays until the new one: it does not speak for the new requirements, and a pip that fails
+    # for want of a network must not cost the environment.
     if anew:
         create(python, box, say)
-    STAMP.unlink(missing_ok=True)
-    UNFINISHED.touch()
     inside = VENV / "bin" / "python"
     constraints = ROOT / "constraints.txt"
     if box is not None:
         say(f"torch is the box's own: {describe(box.versions)} in {box.torch}")
         PINS.write_text(box_constraints(constraints.read_text(), box.versions))
         constraints = PINS
+        drop_bundled_setuptools(inside)
     else:
         requirement = wanted["torch"]
         say(f"installs {requirement}")
@@ -139,7 +144,7 @@ def work(
     # Renamed into place: a stamp that was half-written would be read as none, and a whole set-up done again.
     draft = STAMP.with_suffix(".draft")
     draft.write_text(json.dumps(stamp, indent=1))
-    UNFINISHED.unlink()
+    UNFINISHED.unlink(missing_ok=True)
     draft.rename(STAMP)
     say(f".venv is ready: {summary}")
     return 0
@@ -163,7 +168,6 @@ def wanted_from(box: boxes.Box | None, asked: str, made: dict[str, Any] | None) 
     """What `.venv` has to be made from; another value of any of these makes a new one."""
     before = made["wanted"]["torch"] if made else ""
     return {
-        "venv": str(VENV),
         "prefix": sys.prefix,
         "version": ".".join(str(part) for part in sys.version_info[:3]),
         # What was asked for once holds until something else is asked for: `make test` does not undo `make env TORCH=`.
@@ -171,6 +175,7 @@ def wanted_from(box: boxes.Box | None, asked: str, made: dict[str, Any] | None) 
         "box": None
         if box is None
         else {"torch": box.torch, "versions": box.versions, "system": box.system_site, "folders": list(box.folders)},
+        "venv": str(VENV),
     }
 
 
@@ -305,6 +310,13 @@ def box_constraints(pins: str, versions: dict[str, str]) -> str:
     """The pins with the box's own versions in place of ours for torch, torch_npu, numpy and what numpy decides."""
     kept = [line for line in pins.splitlines() if not re.match(rf"({'|'.join(NUMPYS)})\b", line, re.I)]
     return "\n".join([*kept, "# of the box", *(f"{name}=={version}" for name, version in versions.items())]) + "\n"
+
+
+def drop_bundled_setuptools(python: Path) -> None:
+    """Takes away the setuptools that Pythons before 3.12 put into a new environment: it would hide the box's own."""
+    if next(VENV.glob("lib/python*/site-packages/setuptools-*.dist-info"), None) is not None:
+        command = [str(python), "-m", "pip", "uninstall", "--yes", "--quiet", "setuptools"]
+        subprocess.run(command, env=pip.environment(), capture_output=True, check=False)
 
 
 def build_options(python: Path) -> list[str]:

@@ -1,0 +1,51 @@
+"""The way into `tools/`: whichever Python starts a command, the right one runs it with this checkout's engine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from .conftest import run
+
+
+def test_without_environment_it_says_what_to_do(checkout, bare):
+    ran = run(bare, checkout / "tools/sweep.py", "list")
+    assert ran.returncode == 2
+    assert "make env" in ran.stderr
+    assert ran.stdout == ""
+
+
+def test_broken_environment_does_not_loop(checkout, bare):
+    """Without its pyvenv.cfg, `.venv/bin/python` is the bare Python again."""
+    (checkout / ".venv/bin").mkdir(parents=True)
+    (checkout / ".venv/bin/python").symlink_to(bare.resolve())
+    ran = run(bare, checkout / "tools/sweep.py", "list")
+    assert ran.returncode == 2
+    assert "make env" in ran.stderr
+
+
+@pytest.mark.slow
+def test_bare_python_goes_on_in_the_environment(made, bare):
+    checkout, _, _ = made
+    ran = run(bare, checkout / "tools/sweep.py", "run", "a b", "--json")
+    assert ran.returncode == 7, ran.stderr
+    seen = json.loads(ran.stdout)
+    assert Path(seen["prefix"]) == checkout / ".venv"
+    assert Path(seen["engine"]) == checkout / "src/fiabench/__init__.py"
+    assert seen["arguments"] == ["run", "a b", "--json"]
+
+
+@pytest.mark.slow
+def test_checkout_wins_over_an_installed_engine(made, box, tmp_path):
+    """`box` has the libraries and stays the running Python; another fiabench comes first on its path."""
+    checkout, _, _ = made
+    other = tmp_path / "fiabench"
+    other.mkdir()
+    (other / "__init__.py").write_text("raise SystemExit('the wrong engine')\n")
+    ran = run(box, checkout / "tools/sweep.py", PYTHONPATH=str(tmp_path))
+    assert ran.returncode == 7, ran.stderr
+    seen = json.loads(ran.stdout)
+    assert Path(seen["engine"]) == checkout / "src/fiabench/__init__.py"
+    assert Path(seen["prefix"]) == box.parent.parent
