@@ -39,9 +39,6 @@ def enter(tool):
     # `tools/` itself leaves the path: its modules are commands, and must not hide a library of the same name.
     here = os.path.join(root, "tools")
     sys.path[:] = [source] + [entry for entry in sys.path if os.path.abspath(entry or ".") != here and entry != source]
-    # Rank processes are started by module name and must find the same engine as the coordinator.
-    inherited = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry and entry != source]
-    os.environ["PYTHONPATH"] = os.pathsep.join([source, *inherited])
 
 
 def lacking(modules):
