@@ -15,7 +15,7 @@ class Case(NamedTuple):
     """
 
     measure: str
-    """`ulysses` (exchanges around the kernel), `kernel` (one rank's kernel alone) or `exchange` (one all-to-all alone)."""
+    """`ulysses` (exchanges around the kernel), `kernel` (one rank's kernel) or `exchange` (one all-to-all alone)."""
     op: str
     """Operator under test: the name of a file in ``fiabench/ops``. `none` where only an exchange is measured."""
     layout: str
@@ -43,7 +43,8 @@ class Case(NamedTuple):
     kv_heads_per_rank: int
     """Key heads in one rank's kernel, after replication where there are fewer than ranks."""
     exchange: str
-    """`separate` (q, k and v each), `packed` (one exchange for the three); `none` where nothing is exchanged."""
+    """`separate` (q, k and v each), `packed` (one exchange for the three); `none` where no attention is exchanged:
+    on one rank, for the kernel alone and for an exchange alone."""
     exchange_bytes: int
     """One rank's whole send buffer in bytes where ``measure`` is `exchange`, else 0."""
     replicas: str

@@ -1,0 +1,381 @@
+"""What is wrong between the values of a sweep: shards that do not divide, limits of the operator, points given twice.
+
+Every check looks at the distinct combinations of the few axes that matter to it, never at every point, and only where
+one fails at what the exclusions leave of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import product
+from typing import Any, NamedTuple
+
+from fiabench.cases.case import Case
+from fiabench.cases.errors import Problem
+from fiabench.cases.expand import (
+    ATTENTION,
+    EXCHANGE,
+    Point,
+    buffer_bytes,
+    excluded_because,
+    expand,
+    undivided_bytes,
+    undivided_tokens,
+)
+from fiabench.cases.resolve import Origins
+from fiabench.cases.shards import ShardError, shard_heads
+from fiabench.cases.source import Path_
+from fiabench.cases.sweep import BufferOf, Factor, Sweep
+
+MAX_POINTS = 100_000_000
+
+FIA_MAX_GROUP = 64
+FIA_MAX_HEADS = 256
+FIA_MAX_HEAD_DIM = 512
+FIA_HEAD_DIM_STEP = 16
+FIA_MAX_TOKENS = 20_971_520
+FIA_MAX_DECODE_KV = 262_144
+"""Limits of npu_fused_infer_attention_score without quantisation, from its host code (ops-transformer,
+attention/fused_infer_attention_score/op_host) and its documentation (op-plugin)."""
+
+
+class Fault(NamedTuple):
+    """Why a combination of values cannot be measured."""
+
+    key: str
+    """The axis to change."""
+    found: str
+    allowed: str
+    hint: str = ""
+
+
+def problems(sweep: Sweep, origins: Origins) -> list[Problem]:
+    """Everything that keeps the sweep from being expanded, each distinct problem once."""
+    if sweep.points > MAX_POINTS:
+        found = f"{sweep.points:,} points"
+        return [origins.document.problem(("axes",), found, f"at most {MAX_POINTS:,}", of_key=True)]
+    checker = _Checker(sweep, origins)
+    checker.repeated_values()
+    if not checker.problems:
+        checker.combinations()
+        checker.repeated_points()
+    return checker.problems
+
+
+class _Checker:
+    def __init__(self, sweep: Sweep, origins: Origins) -> None:
+        self.sweep = sweep
+        self.origins = origins
+        self.problems: list[Problem] = []
+
+    def _report(self, path: Path_, fault: Fault) -> None:
+        problem = self.origins.document.problem(path, fault.found, fault.allowed, fault.hint)
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+    # --- the same thing twice ---------------------------------------------------------------------------------------
+
+    def repeated_values(self) -> None:
+        """An axis takes no value twice, a group no combination."""
+        for factor in self.sweep.factors:
+            first: dict[tuple[Any, ...], int] = {}
+            reported: set[Path_] = set()
+            for index, row in enumerate(factor.rows):
+                if first.setdefault(row, index) == index:
+                    continue
+                name = factor.names[0]
+                path = self.origins.of(name, index)
+                if path not in reported:
+                    reported.add(path)
+                    mark = self.origins.document.mark(self.origins.of(name, first[row]))
+                    words = " ".join(f"{key} {_word(value)}" for key, value in zip(factor.names, row))
+                    found = f"{words} again, first on line {mark.line}" if mark else f"{words} again"
+                    self._report(path, Fault(name, found, "every value once"))
+
+    def repeated_points(self) -> None:
+        """No point twice: by `same` and the number it stands for, or by an included point."""
+        for name, like in (("seq_len_kv", "seq_len_q"), ("kv_heads", "heads")):
+            self._same_twice(name, like)
+        seen: dict[Any, int] = {}
+        for index, point in enumerate(self.sweep.include):
+            one = _sweep_of(self.sweep, [Factor(tuple(point), [tuple(point.values())], True)], rules=False)
+            case = next(_outcomes(one), None)
+            if case is None:
+                continue
+            if case in seen:
+                mark = self.origins.document.mark(("include", seen[case]))
+                where = f", first on line {mark.line}" if mark else ""
+                self._report(("include", index), Fault("", f"this point again{where}", "every point once"))
+            elif any(other == case for other in _outcomes(_sweep_of(self.sweep, _near(self.sweep, point)))):
+                self._report(
+                    ("include", index), Fault("", "a point that axes and zip give already", "every point once")
+                )
+            seen.setdefault(case, index)
+
+    def _same_twice(self, name: str, like: str) -> None:
+        factors = {factor.names: factor for factor in self.sweep.factors}
+        own = next((factor for factor in factors.values() if name in factor.names), None)
+        if own is None:
+            return
+        place = own.names.index(name)
+        numbers = {row[place] for row in own.rows} - {"same"}
+        if not numbers or all(row[place] != "same" for row in own.rows):
+            return
+        other = next((factor for factor in factors.values() if like in factor.names), None)
+        if other is own:
+            likes: list[Any] = [None]
+        elif other is None:
+            likes = [self.sweep.constants[like]]
+        else:
+            likes = [value for row in other.rows if (value := row[other.names.index(like)]) in numbers]
+        for value in likes:
+            seen: set[tuple[Any, ...]] = set()
+            for index, row in enumerate(own.rows):
+                target = row[own.names.index(like)] if other is own else value
+                key = (*row[:place], target if row[place] == "same" else row[place], *row[place + 1 :])
+                if key in seen:
+                    found = f"{row[place]} where {like} is {target} and `same` is given too: the same point twice"
+                    self._report(self.origins.of(name, index), Fault(name, found, "every point once"))
+                seen.add(key)
+
+    # --- combinations that cannot be -------------------------------------------------------------------------------
+
+    def combinations(self) -> None:
+        """Shards that do not divide, where the sweep calls that an error, and what the operator refuses anywhere."""
+        sweep = self.sweep
+        strict = sweep.indivisible == "error"
+        if sweep.measure == "exchange":
+            self._each(("ulysses",), _alone)
+            if strict:
+                self._each(EXCHANGE, _undivided_buffer)
+            return
+        self._each(("heads", "kv_heads"), _kv_heads)
+        self._each(("op", "heads", "kv_heads"), _fia_heads)
+        self._each(("op", "head_dim", "seq_len_q"), _fia_head_dim)
+        self._each(("op", "seq_len_q", "seq_len_kv"), _fia_tokens)
+        if strict:
+            self._each(("heads", "kv_heads", "tp", "ulysses"), _undivided_heads)
+            if sweep.measure == "ulysses":
+                self._each(("seq_len_q", "ulysses"), _undivided_queries)
+                self._each(("seq_len_kv", "ulysses"), _undivided_keys)
+
+    def _each(self, names: tuple[str, ...], judge: Callable[..., Fault | None]) -> None:
+        """Ask ``judge`` about every combination of the axes' values, and report what it finds where it is."""
+        involved = [factor for factor in self.sweep.factors if set(factor.names) & set(names)]
+        tables = [_distinct(factor, names) for factor in involved]
+        constants = {name: self.sweep.constants[name] for name in names if name in self.sweep.constants}
+        reported: set[tuple[Path_, str]] = set()
+        for rows in product(*tables):
+            values = dict(constants)
+            where = {}
+            for factor, (index, picked) in zip(involved, rows):
+                values.update(picked)
+                where.update(dict.fromkeys(factor.names, index))
+            if not all(name in values for name in names):
+                continue
+            fault = judge(*(values[name] for name in names))
+            if fault is None:
+                continue
+            path = self.origins.of(fault.key, where.get(fault.key))
+            # Of a range's many values and every other axis's, one report for each reason is enough.
+            others = {name: value for name, value in values.items() if name != fault.key}
+            key = (path, str(others) if len(others) < 3 else fault.found)
+            if key in reported:
+                continue
+            if self._survives(values):
+                reported.add(key)
+                self._report(path, fault)
+        for index, point in enumerate(self.sweep.include):
+            fault = judge(*(point[name] for name in names))
+            if fault is not None:
+                given = ("include", index, fault.key)
+                self._report(given if given in self.origins.document.values else given[:2], fault)
+
+    def _survives(self, values: dict[str, Any]) -> bool:
+        """Whether the exclusions leave any point with these values."""
+        if not self.sweep.exclude:
+            return True
+        ruled = {name for rule in self.sweep.exclude for name in rule.when}
+        ruled |= {"seq_len_q"} if "seq_len_kv" in ruled else set()
+        ruled |= {"heads"} if "kv_heads" in ruled else set()
+        factors = []
+        for factor in self.sweep.factors:
+            rows = [
+                row
+                for row in factor.rows
+                if all(values.get(name, value) == value for name, value in zip(factor.names, row))
+            ]
+            if not set(factor.names) & ruled:
+                rows = rows[:1]
+            factors.append(Factor(factor.names, rows, True))
+        order = EXCHANGE if self.sweep.measure == "exchange" else ATTENTION
+        reason = excluded_because(self.sweep.exclude)
+        names = [name for factor in factors for name in factor.names]
+        for survivor in product(*(factor.rows for factor in factors)):
+            given = {**self.sweep.constants, **dict(zip(names, [value for row in survivor for value in row]))}
+            point = _canonical(self.sweep.measure, {name: given[name] for name in order})
+            if reason is None or not reason(point):
+                return True
+        return False
+
+
+def _canonical(measure: str, values: dict[str, Any]) -> Point:
+    """The values as an exclusion sees them."""
+    if measure == "exchange":
+        size = values["exchange_bytes"]
+        if isinstance(size, BufferOf):
+            values["exchange_bytes"] = buffer_bytes(size, values["ulysses"], values["dtype"])[0]
+    else:
+        if values["seq_len_kv"] == "same":
+            values["seq_len_kv"] = values["seq_len_q"]
+        if values["kv_heads"] == "same":
+            values["kv_heads"] = values["heads"]
+        if measure == "kernel" or values["ulysses"] == 1:
+            values["exchange"] = "none"
+    return Point(**values)
+
+
+def _distinct(factor: Factor, names: Sequence[str]) -> list[tuple[int, dict[str, Any]]]:
+    """The distinct values that a factor gives the axes of interest, each with the first row that does."""
+    places = [index for index, name in enumerate(factor.names) if name in names]
+    first: dict[tuple[Any, ...], int] = {}
+    for index, row in enumerate(factor.rows):
+        first.setdefault(tuple(row[place] for place in places), index)
+    return [(index, {factor.names[p]: v for p, v in zip(places, picked)}) for picked, index in first.items()]
+
+
+def _sweep_of(sweep: Sweep, factors: list[Factor], *, rules: bool = True) -> Sweep:
+    """The sweep with other factors, nothing included, and shards that do not divide left out."""
+    names = {name for factor in factors for name in factor.names}
+    return Sweep(
+        name=sweep.name,
+        about=sweep.about,
+        measure=sweep.measure,
+        model=sweep.model,
+        factors=tuple(factors),
+        constants={name: value for name, value in sweep.constants.items() if name not in names},
+        replicas=sweep.replicas,
+        indivisible="exclude",
+        exclude=sweep.exclude if rules else (),
+    )
+
+
+def _outcomes(sweep: Sweep) -> Iterator[Case]:
+    return (found for found in expand(sweep) if isinstance(found, Case))
+
+
+def _near(sweep: Sweep, point: dict[str, Any]) -> list[Factor]:
+    """The sweep's factors with only the rows that could give this point."""
+    free = {"exchange"} if sweep.measure == "kernel" or point.get("ulysses") == 1 else set()
+
+    def fits(name: str, value: Any) -> bool:
+        return name in free or "same" in (value, point[name]) or value == point[name] or isinstance(value, BufferOf)
+
+    return [
+        Factor(
+            factor.names,
+            [row for row in factor.rows if all(fits(name, value) for name, value in zip(factor.names, row))],
+            factor.zipped,
+        )
+        for factor in sweep.factors
+    ]
+
+
+def _word(value: Any) -> str:
+    return f"{value.seq_len_q} of {value.model}" if isinstance(value, BufferOf) else str(value)
+
+
+# --- the judges: the values of some axes to what is wrong with them -------------------------------------------------
+
+
+def _kv_heads(heads: int, kv_heads: int | str) -> Fault | None:
+    if kv_heads != "same" and heads % int(kv_heads):
+        return Fault("kv_heads", f"{kv_heads} kv heads of {heads} heads", f"kv heads that divide {heads}, or same")
+    return None
+
+
+def _undivided_heads(heads: int, kv_heads: int | str, tp: int, ulysses: int) -> Fault | None:
+    kv = heads if kv_heads == "same" else int(kv_heads)
+    if heads % kv:
+        return None  # reported for the geometry
+    try:
+        shard_heads(heads, kv, tp, ulysses)
+    except ShardError as error:
+        divisors = [n for n in range(1, heads + 1) if _shards(heads, kv, tp, n) if n <= 64]
+        allowed = f"tp that divides {heads} heads"
+        if error.key == "ulysses":
+            allowed = ", ".join(map(str, divisors)) + (f" with tp {tp}" if tp > 1 else "")
+        return Fault(error.key, str(error), allowed, "indivisible: exclude leaves such points out")
+    return None
+
+
+def _shards(heads: int, kv_heads: int, tp: int, ulysses: int) -> bool:
+    try:
+        shard_heads(heads, kv_heads, tp, ulysses)
+    except ShardError:
+        return False
+    return True
+
+
+def _undivided_queries(seq_len_q: int, ulysses: int) -> Fault | None:
+    if seq_len_q % ulysses == 0:
+        return None
+    allowed = f"multiples of {ulysses}"
+    return Fault(
+        "seq_len_q", undivided_tokens(seq_len_q, 0, ulysses), allowed, "indivisible: exclude leaves such points out"
+    )
+
+
+def _undivided_keys(seq_len_kv: int | str, ulysses: int) -> Fault | None:
+    if seq_len_kv == "same" or int(seq_len_kv) % ulysses == 0:
+        return None
+    allowed = f"multiples of {ulysses}"
+    found = undivided_tokens(0, int(seq_len_kv), ulysses)
+    return Fault("seq_len_kv", found, allowed, "indivisible: exclude leaves such points out")
+
+
+def _alone(ulysses: int) -> Fault | None:
+    return Fault("ulysses", "1 rank", "at least 2 ranks to exchange anything") if ulysses < 2 else None
+
+
+def _undivided_buffer(dtype: str, ulysses: int, threads: int, size: Any) -> Fault | None:
+    if ulysses < 2:
+        return None
+    why = ""
+    if isinstance(size, BufferOf):
+        size, why = buffer_bytes(size, ulysses, dtype)
+    why = why or undivided_bytes(size, ulysses, dtype)
+    if not why:
+        return None
+    return Fault("exchange_bytes", why, "what the ranks divide", "indivisible: exclude leaves such points out")
+
+
+def _fia_heads(op: str, heads: int, kv_heads: int | str) -> Fault | None:
+    if op != "fia" or kv_heads == "same" or heads % int(kv_heads) or heads // int(kv_heads) <= FIA_MAX_GROUP:
+        return None
+    found = f"{heads // int(kv_heads)} query heads for each kv head"
+    return Fault("kv_heads", found, f"at most {FIA_MAX_GROUP}, which is as many as fia takes")
+
+
+def _fia_head_dim(op: str, head_dim: int, seq_len_q: int) -> Fault | None:
+    if op != "fia":
+        return None
+    if head_dim > FIA_MAX_HEAD_DIM:
+        return Fault("head_dim", f"head dim {head_dim}", f"at most {FIA_MAX_HEAD_DIM}, which is as much as fia takes")
+    if seq_len_q > 1 and head_dim % FIA_HEAD_DIM_STEP:
+        return Fault("head_dim", f"head dim {head_dim}", f"multiples of {FIA_HEAD_DIM_STEP}, as fia asks")
+    return None
+
+
+def _fia_tokens(op: str, seq_len_q: int, seq_len_kv: int | str) -> Fault | None:
+    if op != "fia":
+        return None
+    kv = seq_len_q if seq_len_kv == "same" else int(seq_len_kv)
+    if seq_len_q > FIA_MAX_TOKENS:
+        return Fault("seq_len_q", f"{seq_len_q:,} tokens", f"at most {FIA_MAX_TOKENS:,}, which is as many as fia takes")
+    if seq_len_q == 1 and kv > FIA_MAX_DECODE_KV:
+        allowed = f"at most {FIA_MAX_DECODE_KV:,} with one query token, which is as many as fia takes"
+        return Fault("seq_len_kv", f"{kv:,} key tokens", allowed)
+    if kv > FIA_MAX_TOKENS:
+        return Fault("seq_len_kv", f"{kv:,} key tokens", f"at most {FIA_MAX_TOKENS:,}, which is as many as fia takes")
+    return None

@@ -1,0 +1,89 @@
+"""What a case costs: arithmetic, bytes, exchange volume, memory. Pure functions of a :class:`Case`, all exact.
+
+The formulas are the usual ones for attention: two matrix products of 2 * D operations for each attended pair of
+query and key (FlashAttention counts the same), and for the all-to-all the conventions of nccl-tests. ``tests/cases``
+counts every one of them by brute force.
+"""
+
+from __future__ import annotations
+
+from fiabench.cases.case import DTYPE_BYTES, Case
+
+CHECK_ROWS = 64
+"""Query rows, for each batch entry, that the memory estimate grants the correctness check's reference."""
+
+COMPRESSED_MASK_BYTES = 2048 * 2048
+"""The bool mask that the operator takes for causal attention in its compressed form (sparse_mode 2 to 4)."""
+
+
+def attended_pairs(mask: str, seq_len_q: int, seq_len_kv: int) -> int:
+    """Pairs of query and key that one head attends to, of ``seq_len_q`` queries and ``seq_len_kv`` keys.
+
+    `causal` is aligned bottom-right: the last query sees every key, and where there are more queries than keys the
+    first ones see none. Raises ValueError for a mask it does not know.
+    """
+    if mask == "none":
+        return seq_len_q * seq_len_kv
+    if mask == "causal":
+        if seq_len_kv >= seq_len_q:
+            return seq_len_q * (seq_len_kv - seq_len_q) + seq_len_q * (seq_len_q + 1) // 2
+        return seq_len_kv * (seq_len_kv + 1) // 2
+    raise ValueError(f"no count of attended pairs for mask {mask!r}")
+
+
+def tokens(case: Case) -> int:
+    """Query tokens that one attention of the case handles: the whole sequence of every batch entry."""
+    return case.batch * case.seq_len_q
+
+
+def kernel_flops(case: Case) -> int:
+    """Floating-point operations of one rank's kernel: 2 * B * Nq * pairs * (Dqk + Dv). 0 for an exchange alone."""
+    pairs = attended_pairs(case.mask, case.seq_len_q, case.seq_len_kv)
+    return 2 * case.batch * case.heads_per_rank * pairs * (2 * case.head_dim)
+
+
+def kernel_min_bytes(case: Case) -> int:
+    """Least bytes one rank's kernel moves: q, k and v read once, the output written once. 0 for an exchange alone."""
+    rows = case.heads_per_rank * case.seq_len_q + case.kv_heads_per_rank * case.seq_len_kv
+    return DTYPE_BYTES[case.dtype] * case.batch * rows * (2 * case.head_dim)
+
+
+def exchanged_bytes(case: Case) -> int:
+    """One rank's buffers of all its exchanges: q, k, v on the way in and the output on the way back.
+
+    S = e * B / P * [Nq * Sq * (Dqk + Dv) + Nkv * Sk * (Dqk + Dv)], Nkv counted after replication. Whole buffers, as
+    nccl-tests counts them for algbw: the part a rank keeps is in it (see :func:`wire_bytes`). For an exchange alone
+    its ``exchange_bytes``; 0 where nothing is exchanged.
+    """
+    if case.measure == "exchange":
+        return case.exchange_bytes
+    if case.ulysses == 1 or case.measure == "kernel":
+        return 0
+    # A rank has 1/P of the tokens of P times its kernel's heads: the same bytes as its kernel's inputs and output.
+    return kernel_min_bytes(case)
+
+
+def wire_bytes(case: Case) -> int:
+    """The part of :func:`exchanged_bytes` that leaves the rank: (P - 1) / P of it, as nccl-tests' busbw."""
+    return exchanged_bytes(case) * (case.ulysses - 1) // case.ulysses
+
+
+def memory_bytes(case: Case) -> int:
+    """An upper estimate of one rank's peak memory in bytes, beside what the framework itself takes.
+
+    Every buffer of a case counts as alive at once: with Ulysses the local inputs, the pack, receive and operator-layout
+    tensors of q, k and v, the output and its pack, receive and final tensors; for the kernel alone its inputs and
+    output; for an exchange alone what is sent, received and expected. On top the check's float32 reference of
+    :data:`CHECK_ROWS` rows with one float32 key and value head, and the compressed mask where there is one.
+    """
+    if case.measure == "exchange":
+        return 3 * case.exchange_bytes
+    element = DTYPE_BYTES[case.dtype]
+    head_bytes = element * case.batch * case.head_dim
+    output = head_bytes * case.heads_per_rank * case.seq_len_q
+    inputs = output + 2 * head_bytes * case.kv_heads_per_rank * case.seq_len_kv
+    reference = 4 * case.batch * (CHECK_ROWS * (2 * case.seq_len_kv + case.head_dim) * case.heads_per_rank)
+    reference += 8 * case.seq_len_kv * case.head_dim
+    mask = COMPRESSED_MASK_BYTES if case.mask == "causal" else 0
+    copies = 1 if case.ulysses == 1 or case.measure == "kernel" else 4
+    return copies * (inputs + output) + reference + mask

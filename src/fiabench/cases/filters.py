@@ -1,0 +1,64 @@
+"""Picks cases by their fields, as `--filter ulysses=1,2` on a command line says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from fiabench.cases.case import Case
+from fiabench.cases.errors import InputError, Problem, nearest
+from fiabench.cases.operators import operator_names
+
+Filter = Callable[[Case], bool]
+
+_WORDS: dict[str, Callable[[], list[str]]] = {
+    "measure": lambda: ["ulysses", "kernel", "exchange"],
+    "op": lambda: [*operator_names(), "none"],
+    "layout": lambda: ["BNSD", "BSND"],
+    "dtype": lambda: ["fp16", "bf16", "fp32"],
+    "mask": lambda: ["none", "causal"],
+    "exchange": lambda: ["separate", "packed", "none"],
+    "replicas": lambda: ["one", "all"],
+}
+"""What the fields that hold words may be; every other field is a whole number."""
+
+
+def parse_filters(texts: Iterable[str]) -> Filter:
+    """A predicate that is true for the cases which every filter lets pass.
+
+    Each text is `field=value,value,...`: a case passes if its field has one of the values. A field that is given twice
+    may have the values of both. No texts let every case pass. Raises InputError with everything that is wrong.
+    """
+    wanted: dict[int, set[Any]] = {}
+    problems = []
+    for text in texts:
+        field, equals, values = text.partition("=")
+        field = field.strip()
+        if not equals:
+            problems.append(_problem(text, "no `=`", "field=value,value,..."))
+        elif field not in Case._fields:
+            problems.append(_problem(text, f"the unknown field {field!r}", ", ".join(Case._fields), field))
+        else:
+            chosen = wanted.setdefault(Case._fields.index(field), set())
+            for value in values.split(","):
+                parsed, problem = _parse(text, field, value.strip())
+                problems += [problem] if problem else []
+                chosen.add(parsed)
+    if problems:
+        raise InputError(problems)
+    tests = list(wanted.items())
+    return lambda case: all(case[index] in values for index, values in tests)
+
+
+def _parse(text: str, field: str, value: str) -> tuple[Any, Problem | None]:
+    if field in _WORDS:
+        known = _WORDS[field]()
+        return value, None if value in known else _problem(text, repr(value), ", ".join(known), value)
+    if value.isascii() and value.isdigit():
+        return int(value), None
+    return None, _problem(text, repr(value), f"whole numbers, as {field}=1,2")
+
+
+def _problem(text: str, found: str, allowed: str, word: str = "") -> Problem:
+    known = allowed.split(", ")
+    return Problem("", None, None, f"--filter {text}", found, allowed, nearest(word, known) if word else "")

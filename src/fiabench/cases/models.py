@@ -1,0 +1,36 @@
+"""Geometries of known models, from ``models.yaml`` beside this file."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class Model(NamedTuple):
+    """A model's attention: heads before any sharding, and the sequence lengths it is used at."""
+
+    name: str
+    title: str
+    layers: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    tokens: tuple[int, ...]
+    """Typical query tokens of one attention."""
+    source: str
+    """Where the numbers come from."""
+    checked: str
+    """What was read to check them; empty where they are taken from the source as cited by others."""
+
+
+@lru_cache(maxsize=1)
+def models() -> dict[str, Model]:
+    """Every preset by name."""
+    with Path(__file__).with_name("models.yaml").open(encoding="utf-8") as stream:
+        entries = yaml.load(stream, Loader=_LOADER)
+    return {name: Model(**{**entry, "name": name, "tokens": tuple(entry["tokens"])}) for name, entry in entries.items()}

@@ -1,0 +1,251 @@
+"""From a validated sweep file to a :class:`Sweep`: presets looked up, videos, sizes and ranges written out.
+
+What is wrong between keys (an axis in two places, lists of unequal length) is found here; what is wrong between
+values (shards that do not divide) in :mod:`fiabench.cases.check`.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from typing import Any
+
+from fiabench.cases.complaints import Checked
+from fiabench.cases.errors import Problem
+from fiabench.cases.models import models
+from fiabench.cases.quantities import stepped, video_tokens
+from fiabench.cases.schema import AXES, Bounds, Buffer, Geometry, Range, SizeRange, SweepFile, Video
+from fiabench.cases.source import Document, Path_
+from fiabench.cases.sweep import BufferOf, Factor, Rule, Sweep, Value, axes_of
+
+
+@dataclass
+class Origins:
+    """Where in the file each value of an axis came from."""
+
+    document: Document
+    lists: dict[str, tuple[Path_, list[int]]] = field(default_factory=dict)
+    """Axis to its list's place, and the number of values before each entry."""
+    constants: dict[str, Path_] = field(default_factory=dict)
+
+    def of(self, name: str, row: int | None = None) -> Path_:
+        """The place of the value of an axis in row ``row`` of its factor."""
+        if name in self.lists and row is not None:
+            path, starts = self.lists[name]
+            return (*path, bisect_right(starts, row) - 1)
+        return self.constants.get(name, ("axes",))
+
+
+@dataclass
+class Resolved:
+    """What came of a sweep file."""
+
+    sweep: Sweep | None
+    """None where the problems leave no sweep."""
+    origins: Origins
+    problems: list[Problem]
+
+
+def resolve(checked: Checked, path: str, profile: str | None) -> Resolved:
+    """Write out a validated file. Never raises for what the file says: problems are in the result."""
+    assert checked.file is not None
+    return _Resolver(checked.file, checked.document).resolve(path, profile)
+
+
+class _Resolver:
+    def __init__(self, file: SweepFile, document: Document) -> None:
+        self.file = file
+        self.document = document
+        self.origins = Origins(document)
+        self.problems: list[Problem] = []
+        self.used = axes_of(file.measure)
+
+    def _given(self, *path: str | int) -> list[str]:
+        """The keys that stand at a place in the file, in the file's order."""
+        data = self.document.data
+        for step in path:
+            if isinstance(data, dict) and step not in data:
+                return []
+            data = data[step]
+        return list(data)
+
+    def resolve(self, path: str, profile: str | None) -> Resolved:
+        file = self.file
+        self._places()
+        factors = [self._factor(file.axes, name, ("axes", name)) for name in self._given("axes")]
+        factors += [self._group(group, ("zip", index)) for index, group in enumerate(file.zip)]
+        constants = self._constants([name for factor in factors for name in factor.names])
+        factors = self._missing(factors, constants)
+        exclude = tuple(
+            Rule(
+                {name: _condition(getattr(rule.when, name)) for name in self._given("exclude", index, "when")},
+                rule.because,
+            )
+            for index, rule in enumerate(file.exclude)
+        )
+        include = tuple(
+            self._point(point, factors, constants, ("include", index)) for index, point in enumerate(file.include)
+        )
+        sampling = file.sampling
+        if sampling.min_samples > sampling.max_samples:
+            place = ("sampling", "min_samples" if "min_samples" in self._given("sampling") else "max_samples")
+            found = f"min_samples {sampling.min_samples} and max_samples {sampling.max_samples}"
+            self._wrong(place, found, "no more of the first than of the second")
+        if self.problems:
+            return Resolved(None, self.origins, self.problems)
+        sweep = Sweep(
+            name=file.name,
+            about=file.about,
+            measure=file.measure,
+            model=file.geometry.model,
+            factors=tuple(factors),
+            constants={name: value for name, value in constants.items() if value is not None},
+            replicas=file.replicas,
+            indivisible=file.indivisible,
+            exclude=exclude,
+            include=include,
+            sampling=sampling,
+            path=path,
+            profile=profile,
+        )
+        return Resolved(sweep, self.origins, [])
+
+    def _wrong(self, path: Path_, found: str, allowed: str, hint: str = "", *, of_key: bool = False) -> None:
+        self.problems.append(self.document.problem(path, found, allowed, hint, of_key=of_key))
+
+    def _places(self) -> None:
+        """Every axis stands in one place, and means something for what is measured."""
+        file = self.file
+        first: dict[str, Path_] = {}
+        sections: list[Path_] = [("axes",), *(("zip", index) for index in range(len(file.zip))), ("constants",)]
+        for section in sections:
+            for name in self._given(*section):
+                path = (*section, name)
+                if name in first:
+                    mark = self.document.mark(first[name], of_key=True)
+                    where = f"line {mark.line}" if mark else "another section"
+                    self._wrong(path, f"{name} again, first on {where}", "every axis in one place", of_key=True)
+                else:
+                    first[name] = path
+        sections += [("exclude", index, "when") for index in range(len(file.exclude))]
+        sections += [("include", index) for index in range(len(file.include))]
+        for section in sections:
+            for name in self._given(*section):
+                if name not in self.used:
+                    found = f"{name}, which means nothing where measure is {file.measure}"
+                    self._wrong((*section, name), found, ", ".join(self.used), of_key=True)
+        if file.measure == "exchange":
+            for key in ("geometry", "replicas"):
+                if key in self._given():
+                    found = f"{key}, which means nothing where measure is exchange"
+                    self._wrong((key,), found, "no such key here", of_key=True)
+
+    def _factor(self, section: Any, name: str, path: Path_) -> Factor:
+        """One axis, written out."""
+        values: list[Value] = []
+        starts = []
+        for index, item in enumerate(getattr(section, name)):
+            starts.append(len(values))
+            try:
+                values += _values(item)
+            except ValueError as error:
+                self._wrong((*path, index), "a range that is none", str(error))
+        self.origins.lists[name] = (path, starts)
+        return Factor((name,), [(value,) for value in values], False)
+
+    def _group(self, group: Any, path: Path_) -> Factor:
+        """Axes that move together, written out."""
+        before = len(self.problems)
+        axes = [self._factor(group, name, (*path, name)) for name in self._given(*path)]
+        lengths = {axis.names[0]: len(axis.rows) for axis in axes}
+        if not axes:
+            self._wrong(path, "an empty group", "axes of equal length")
+        elif len(set(lengths.values())) > 1 and len(self.problems) == before:
+            found = ", ".join(f"{name} with {length}" for name, length in lengths.items())
+            self._wrong(path, f"lists of unequal length: {found}", "lists of the same length")
+        columns = [[row[0] for row in axis.rows] for axis in axes]
+        return Factor(tuple(lengths), list(zip(*columns)), True)
+
+    def _constants(self, swept: list[str]) -> dict[str, Value | None]:
+        """The value of every axis in use that is not swept."""
+        file = self.file
+        values: dict[str, Value | None] = {name: AXES[name].default for name in self.used}
+        if file.measure != "exchange":
+            values.update(_heads(file.geometry, follow="heads" in swept or "heads" in self._given("constants")))
+            for name in ("heads", "kv_heads", "head_dim"):
+                key = name if name in self._given("geometry") else "model"
+                self.origins.constants[name] = ("geometry", key)
+        for name in self._given("constants"):
+            if name in self.used:
+                values[name] = _value(getattr(file.constants, name))
+                self.origins.constants[name] = ("constants", name)
+        return {name: value for name, value in values.items() if name not in swept}
+
+    def _missing(self, factors: list[Factor], constants: dict[str, Value | None]) -> list[Factor]:
+        """Every axis has a value. Where only the included points give one, there is nothing beside them."""
+        points = [self._given("include", index) for index in range(len(self.file.include))]
+        nothing = Factor((), [], True)
+        for name, value in constants.items():
+            if value is not None:
+                continue
+            if not factors and points and all(name in point for point in points):
+                factors = [nothing]
+                continue
+            where = "geometry" if name in ("heads", "head_dim") else "axes"
+            hint = "a preset such as {model: wan-14b} has both" if where == "geometry" else ""
+            self._wrong((where,), f"no {name}", f"{name} in {where} or constants", hint, of_key=True)
+        return factors
+
+    def _point(
+        self, point: Any, factors: list[Factor], constants: dict[str, Value | None], path: Path_
+    ) -> dict[str, Value]:
+        """An included point with a value for every axis."""
+        given: dict[str, Value] = {name: _value(getattr(point, name)) for name in self._given(*path)}
+        if not given:
+            self._wrong(path, "an empty point", "axes with one value each")
+        values = {**constants}
+        for factor in factors:
+            for index, name in enumerate(factor.names):
+                choices = {row[index] for row in factor.rows}
+                if name == "exchange" and (self.file.measure == "kernel" or given.get("ulysses") == 1):
+                    values[name] = "separate"
+                elif len(choices) == 1:
+                    values[name] = next(iter(choices))
+                elif name not in given and choices:
+                    self._wrong(path, f"no {name}, which has several values in this sweep", f"{name} with one value")
+        values.update(given)
+        return {name: value for name in self.used if (value := values.get(name)) is not None}
+
+
+def _heads(geometry: Geometry, *, follow: bool) -> dict[str, Value | None]:
+    """Heads, kv heads and head dim of the geometry. Where the heads are swept, as many kv heads follow them."""
+    preset = models()[geometry.model] if geometry.model else None
+    heads = geometry.heads or (preset.heads if preset else 0)
+    kv_heads = geometry.kv_heads or (preset.kv_heads if preset and not geometry.heads else 0) or heads
+    head_dim = geometry.head_dim or (preset.head_dim if preset else 0)
+    kv: Value = "same" if kv_heads == heads and (follow or not heads) else kv_heads
+    return {"heads": heads or None, "kv_heads": kv, "head_dim": head_dim or None}
+
+
+def _value(item: Any) -> Value:
+    """What one value of the file stands for."""
+    if isinstance(item, Video):
+        return video_tokens(item.video.width, item.video.height, item.video.frames)
+    if isinstance(item, Buffer):
+        preset = models()[item.model]
+        return BufferOf(item.model, item.seq_len_q, item.tensors, item.tp, preset.heads, preset.head_dim)
+    assert isinstance(item, int | str)
+    return item
+
+
+def _values(item: Any) -> list[Any]:
+    """The values that one entry of an axis stands for. Raises ValueError where a range is none."""
+    if isinstance(item, Range | SizeRange):
+        return stepped(item.from_, item.to, step=item.step or None, times=item.times or None)
+    return [_value(item)]
+
+
+def _condition(condition: Any) -> Any:
+    if isinstance(condition, Bounds):
+        return condition.model_dump(exclude_unset=True)
+    return list(condition) if isinstance(condition, list) else [condition]
