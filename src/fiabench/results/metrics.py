@@ -108,8 +108,9 @@ def _exchange_values(
     yield "all_to_all", all_to_all
     yield "transfer", transfer
     yield "wait", waits.max(axis=0)
-    yield "all_to_all_share", all_to_all / summed
-    yield "closure_residual", (total - float(np.median(summed))) / total
+    if "kernel" in phases:
+        yield "all_to_all_share", all_to_all / summed
+        yield "closure_residual", (total - float(np.median(summed))) / total
     seconds = float(np.median(transfer))
     yield "algbw", costs.exchanged_bytes(case) / seconds
     yield "busbw", costs.wire_bytes(case) / seconds

@@ -23,7 +23,7 @@ _STARTS_TRIED = 2
 class Coordinator:
     """Measures cases on ``machine``. ``sampling`` is the sweep's, ``logs`` takes the ranks' output."""
 
-    def __init__(self, machine: Machine, sampling: dict[str, Any], logs: Path, peak_flops: float | None = None) -> None:
+    def __init__(self, machine: Machine, sampling: dict[str, Any], logs: Path, peak_flops: dict[str, float]) -> None:
         self._machine = machine
         self._stopping = dict(sampling)
         self._deadline: float = self._stopping.pop("deadline_seconds")
@@ -82,7 +82,7 @@ class Coordinator:
         resolved = case._replace(threads=self._machine.threads(case))
         deadline = self._deadline or _DEADLINE_BASE + _DEADLINE_FACTOR * self.case_seconds(case)
         answers = group.ask({"case": resolved.as_dict(), "stopping": self._stopping}, deadline)
-        measurement = merge(case, answers, self._machine, self._peak_flops)
+        measurement = merge(case, answers, self._machine, self._peak_flops.get(case.dtype))
         measurement.timing["group"] = {"join_seconds": self._joined, "pids": group.pids, **answers[0]["groups"]}
         return measurement
 

@@ -1,0 +1,1 @@
+"""The commands' bodies. Imports no torch."""

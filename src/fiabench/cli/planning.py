@@ -1,0 +1,129 @@
+"""What a sweep would run here: counts, what is left out and why, memory and time."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, TextIO
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from fiabench.cases import costs
+from fiabench.cases.case import Case
+from fiabench.cases.expand import LeftOut
+from fiabench.cli.progress import label
+from fiabench.results import units
+from fiabench.workers.coordinator import estimate_seconds
+from fiabench.workers.machine import Machine
+
+
+@dataclass
+class Plan:
+    """The sum of a sweep's cases on one machine. Seconds and bytes."""
+
+    cases: int = 0
+    misfits: int = 0
+    too_many_ranks: int = 0
+    seconds: float = 0.0
+    peak_bytes: int = 0
+    left_out: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """(rule, reason) to points."""
+    first: list[tuple[Case, float, int, str]] = field(default_factory=list)
+    """The first cases with their seconds, bytes on a rank, and why they cannot run here."""
+
+
+def make_plan(points: Iterable[Case | LeftOut], machine: Machine, sampling: dict[str, Any], show: int) -> Plan:
+    """Goes through ``points`` once, keeping the first ``show`` cases and sums of the rest."""
+    plan = Plan()
+    for point in points:
+        if isinstance(point, LeftOut):
+            plan.left_out[point.rule, point.reason] += 1
+            continue
+        plan.cases += 1
+        misfit = machine.misfit(point)
+        if misfit:
+            plan.misfits += 1
+        elif point.world_size > machine.max_ranks:
+            plan.too_many_ranks += 1
+        else:
+            plan.seconds += estimate_seconds(point, machine, sampling)
+        needed = costs.memory_bytes(point)
+        if needed > plan.peak_bytes:
+            plan.peak_bytes = needed
+        if len(plan.first) < show:
+            plan.first.append((point, estimate_seconds(point, machine, sampling), needed, misfit))
+    return plan
+
+
+def plan_lines(points: Iterable[Case | LeftOut], machine: Machine, sampling: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every point as a JSON-able object, for ``plan --json``."""
+    for point in points:
+        if isinstance(point, LeftOut):
+            yield {"left_out": point.rule, "reason": point.reason, "point": point.point._asdict()}
+            continue
+        misfit = machine.misfit(point)
+        yield {
+            "id": point.id,
+            "case": point.as_dict(),
+            "world_size": point.world_size,
+            "kernel_flops": costs.kernel_flops(point),
+            "exchanged_bytes": costs.exchanged_bytes(point),
+            "memory_bytes": costs.memory_bytes(point),
+            "estimated_seconds": estimate_seconds(point, machine, sampling),
+            **({"does_not_fit": misfit} if misfit else {}),
+        }
+
+
+def write_lines(lines: Iterator[dict[str, Any]], out: TextIO) -> None:
+    for line in lines:
+        out.write(json.dumps(line) + "\n")
+
+
+def print_plan(out: Console, plan: Plan, machine: Machine, name: str, about: str) -> None:
+    out.print(Text.assemble((name, "bold"), f": {about}"))
+    where = f"{machine.device} ({machine.cores} cores)" if machine.device == "cpu" else f"{machine.count} x {machine.device}"
+    out.print(
+        f"{plan.cases:,} cases on {where}, {units.size(machine.memory_available)} of memory free: "
+        f"about {units.span(plan.seconds)}, up to {units.size(plan.peak_bytes)} on a rank. "
+        "Times are rough until something has been measured."
+    )
+    if plan.misfits:
+        out.print(Text(f"{plan.misfits:,} of them do not fit in memory here: they will be left out, with the reason", "yellow"))
+    if plan.too_many_ranks:
+        words = f"{plan.too_many_ranks:,} of them need more ranks than the {machine.max_ranks} that {machine.device} allows here"
+        out.print(Text(f"{words}: `run` asks for a --filter", "yellow"))
+    for (rule, reason), count in plan.left_out.most_common(20):
+        out.print(Text(f"{count:,} points left out ({rule}): {reason}", "dim"))
+    if len(plan.left_out) > 20:
+        out.print(Text(f"... and for {len(plan.left_out) - 20:,} other reasons (--json has all)", "dim"))
+    out.print(_case_table(plan, machine, plain=not out.is_terminal))
+    if plan.cases > len(plan.first):
+        out.print(Text(f"... and {plan.cases - len(plan.first):,} more (--show N for more, --json for all)", "dim"))
+
+
+def _case_table(plan: Plan, machine: Machine, plain: bool) -> Table:
+    table = Table(box=box.ASCII if plain else box.ROUNDED)
+    for title in ("case", "shape on a rank", "ranks", "memory on a rank", "FLOPs on a rank", "exchanged", "time", "here"):
+        table.add_column(title, justify="left" if title in ("case", "shape on a rank", "here") else "right")
+    for case, seconds, needed, misfit in plan.first:
+        shape = [case.batch, case.heads_per_rank, case.seq_len_q, case.head_dim]
+        flops = costs.kernel_flops(case)
+        here = "does not fit" if misfit else "too many ranks" if case.world_size > machine.max_ranks else "runs"
+        described = case.described_world_size
+        ranks = f"{case.world_size}" if described == case.world_size else f"{case.world_size} of {described}"
+        table.add_row(
+            label(case),
+            "" if case.measure == "exchange" else str(shape),
+            ranks,
+            units.size(needed),
+            units.rate(flops, "FLOP") if flops else "",
+            units.size(costs.exchanged_bytes(case)) if costs.exchanged_bytes(case) else "",
+            "" if misfit else units.span(seconds),
+            Text(here, "yellow" if here != "runs" else ""),
+        )
+    return table

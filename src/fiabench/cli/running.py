@@ -1,0 +1,164 @@
+"""`run`: from a sweep to a run directory, or on with one that was interrupted."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import sys
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from rich.console import Console
+
+from fiabench.cases.case import Case
+from fiabench.cases.errors import InputError
+from fiabench.cases.expand import LeftOut, expand
+from fiabench.cases.filters import parse_filters
+from fiabench.cases.sweep import Sweep
+from fiabench.cli.checkout import ROOT
+from fiabench.cli.progress import RunProgress
+from fiabench.results.environment import environment, now
+from fiabench.results.measurement import Measurement
+from fiabench.results.rundir import Run, RunDirectory
+from fiabench.workers.coordinator import Coordinator
+from fiabench.workers.machine import Machine, find_machine
+
+_BYTES_A_CASE = 256 * 2**10
+"""Room that one line of `cases.jsonl` may need: 200 samples of eight phases on eight ranks take 250 KB."""
+LOGS = "logs"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a run was asked for beside its sweep; kept in the header, so that --resume goes on alike."""
+
+    device: str
+    filters: tuple[str, ...]
+    peak_tflops: float | None
+
+
+def select(sweep: Sweep, filters: tuple[str, ...]) -> tuple[list[Case], Counter[tuple[str, str]]]:
+    """The cases to measure, those of one world size together, and what is left out: (rule, reason) to points.
+
+    Raises InputError where a filter is wrong, or leaves nothing.
+    """
+    wanted = parse_filters(list(filters))
+    cases, left_out = [], Counter[tuple[str, str]]()
+    for point in expand(sweep):
+        if isinstance(point, LeftOut):
+            left_out[point.rule, point.reason] += 1
+        elif wanted(point):
+            cases.append(point)
+    if not cases:
+        raise InputError.plain(f"no case of {sweep.name} is left by --filter {' '.join(filters) or '(none)'}")
+    return sorted(cases, key=lambda case: case.world_size), left_out
+
+
+def start(sweep: Sweep, options: Options, out: Path | None) -> tuple[RunDirectory, Machine, list[Case]]:
+    """Checks everything that can be wrong, then makes the run directory. Raises InputError with nothing made."""
+    cases, left_out = select(sweep, options.filters)
+    machine = find_machine(options.device)
+    _require_ranks(cases, machine)
+    path = out or ROOT / "runs" / f"{datetime.now():%Y%m%d-%H%M%S}-{sweep.name}"
+    _require_room(path, len(cases))
+    header = {
+        "created": now(),
+        "finished": None,
+        "sweep": sweep.resolved(),
+        "options": {**vars(options), "filters": list(options.filters)},
+        "cases": len(cases),
+        "left_out": [{"rule": rule, "reason": why, "points": count} for (rule, why), count in left_out.items()],
+        "environment": environment(machine.facts, _peak(machine, options), ROOT),
+    }
+    return RunDirectory.create(path, header), machine, cases
+
+
+def resume(path: Path) -> tuple[RunDirectory, Machine, list[Case], Run]:
+    """An unfinished run, with the cases that are still to be measured. Raises InputError where it cannot go on here."""
+    directory, run = RunDirectory.reopen(path)
+    kept = run.header["options"]
+    options = Options(run.environment["device"], tuple(kept["filters"]), kept["peak_tflops"])
+    cases, _ = select(Sweep.from_resolved(run.header["sweep"]), options.filters)
+    done = {measurement.id for measurement in run.measurements}
+    machine = find_machine(options.device)
+    found = environment(machine.facts, _peak(machine, options), ROOT)
+    for name in ("device_name", "versions", "operator"):
+        if found[name] != run.environment[name]:
+            raise InputError.plain(
+                f"{path}: was begun with {name} {run.environment[name]!r}, found {found[name]!r} here: "
+                "measurements of two boxes or software stacks do not belong into one run"
+            )
+    return directory, machine, [case for case in cases if case.id not in done], run
+
+
+def _peak(machine: Machine, options: Options) -> dict[str, Any] | None:
+    if options.peak_tflops is None:
+        return machine.peak
+    flops = dict.fromkeys(("fp16", "bf16", "fp32"), options.peak_tflops * 1e12)
+    bandwidth = machine.peak["memory_bandwidth"] if machine.peak else None
+    return {"flops": flops, "memory_bandwidth": bandwidth, "source": "given with --peak-tflops"}
+
+
+def _require_ranks(cases: list[Case], machine: Machine) -> None:
+    most = max(cases, key=lambda case: case.world_size)
+    if most.world_size > machine.max_ranks:
+        fitting = sorted({case.ulysses for case in cases if case.world_size <= machine.max_ranks})
+        way_out = f"; try --filter ulysses={','.join(map(str, fitting))}" if fitting else ""
+        raise InputError.plain(
+            f"{most.head_shard}: found {most.world_size} ranks; {machine.device} allows {machine.max_ranks} here{way_out}"
+        )
+
+
+def _require_room(path: Path, cases: int) -> None:
+    there = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
+    free, needed = shutil.disk_usage(there).free, cases * _BYTES_A_CASE
+    if free < needed:
+        raise InputError.plain(
+            f"{path}: {free / 2**20:,.0f} MiB are free, {cases:,} cases may need {needed / 2**20:,.0f}; name another --out"
+        )
+
+
+def measure_cases(
+    directory: RunDirectory, machine: Machine, cases: list[Case], out: Console, each: Callable[[Measurement], None]
+) -> list[Measurement]:
+    """Measures ``cases`` into ``directory``, shows progress on ``out`` and hands each measurement to ``each``."""
+    header = directory.header
+    peak = header["environment"]["peak"]
+    measured: list[Measurement] = []
+    with _interruptible(), Coordinator(
+        machine, header["sweep"]["sampling"], directory.path / LOGS, peak["flops"] if peak else {}
+    ) as coordinator, RunProgress(out, cases, coordinator.case_seconds) as progress:
+        for case, measurement in coordinator.measure(cases):
+            directory.append(measurement)
+            measured.append(measurement)
+            progress.ended(case, measurement)
+            each(measurement)
+    header["finished"] = now()
+    directory.write_header()
+    return measured
+
+
+class _interruptible:
+    """Makes SIGTERM and SIGHUP end a run as Ctrl-C does: ranks ended, finished cases kept."""
+
+    def __enter__(self) -> None:
+        self._before = {name: signal.signal(name, self._interrupt) for name in (signal.SIGTERM, signal.SIGHUP)}
+
+    def __exit__(self, *_: object) -> None:
+        for name, handler in self._before.items():
+            signal.signal(name, handler)
+
+    @staticmethod
+    def _interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+
+def write_json_line(measurement: Measurement) -> None:
+    sys.stdout.write(json.dumps(measurement.as_dict(), ensure_ascii=False) + "\n")
+    sys.stdout.flush()

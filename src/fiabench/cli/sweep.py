@@ -1,0 +1,189 @@
+"""`tools/sweep.py`: list, plan, run, show, export and plot sweeps."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from fiabench.cases.errors import InputError
+from fiabench.cases.expand import expand
+from fiabench.cases.filters import parse_filters
+from fiabench.cases.load import load_sweep
+from fiabench.cli import planning, running
+from fiabench.cli.checkout import ROOT, find_sweep, sweep_names
+from fiabench.cli.table import console, headline, print_run
+from fiabench.results import export as exports
+from fiabench.results.measurement import Measurement
+from fiabench.results.rundir import read_run
+from fiabench.workers.machine import guess_machine
+
+OK, BAD_INPUT, SOME_FAILED, INTERRUPTED = 0, 2, 3, 130
+
+_DEVICES = click.Choice(["auto", "npu", "cuda", "cpu"])
+_profile = click.option("--profile", metavar="NAME", help="A profile of the sweep.")
+_filters = click.option(
+    "--filter", "filters", multiple=True, metavar="FIELD=VALUE,...", help="Keep only these cases; may be repeated."
+)
+_device = click.option("--device", type=_DEVICES, default="auto", show_default=True, help="What to measure on.")
+_run_argument = click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def commands() -> None:
+    """Benchmarks fused-infer attention, and Ulysses' all-to-all apart from the kernel, from YAML sweeps."""
+
+
+@commands.command("list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON array on standard output.")
+def list_sweeps(as_json: bool) -> None:
+    """The sweeps that are shipped, with their profiles."""
+    sweeps = [load_sweep(find_sweep(name)) for name in sweep_names()]
+    if as_json:
+        listed = [{"name": sweep.name, "about": sweep.about, "points": sweep.points, "path": sweep.path} for sweep in sweeps]
+        click.echo(json.dumps(listed, indent=2))
+        return
+    table = Table(box=None, pad_edge=False)
+    for title in ("sweep", "points", "about"):
+        table.add_column(title)
+    for sweep in sweeps:
+        table.add_row(escape(sweep.name), f"{sweep.points:,}", escape(sweep.about))
+    console().print(table)
+
+
+@commands.command()
+@click.argument("sweep")
+@_profile
+@_filters
+@_device
+@click.option("--show", default=20, show_default=True, metavar="N", help="Cases to show.")
+@click.option("--json", "as_json", is_flag=True, help="Every point as one JSON object a line.")
+def plan(sweep: str, profile: str | None, filters: tuple[str, ...], device: str, show: int, as_json: bool) -> None:
+    """What SWEEP (a path or a name) would measure here: counts, what is left out and why, memory and time."""
+    loaded = load_sweep(find_sweep(sweep), profile)
+    wanted = parse_filters(list(filters))
+    machine = guess_machine(device)
+    points = expand(loaded)
+    if filters:
+        points = (point for point in points if not hasattr(point, "measure") or wanted(point))
+    sampling = loaded.sampling.model_dump()
+    if as_json:
+        planning.write_lines(planning.plan_lines(points, machine, sampling), sys.stdout)
+        return
+    planning.print_plan(
+        console(), planning.make_plan(points, machine, sampling, show), machine, loaded.name, loaded.about
+    )
+
+
+@commands.command()
+@click.argument("sweep", required=False)
+@_profile
+@_filters
+@_device
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Run directory; runs/<time>-<sweep> if not given.")
+@click.option("--resume", type=click.Path(path_type=Path), metavar="DIR", help="Go on with an interrupted run.")
+@click.option("--peak-tflops", type=click.FloatRange(min=0, min_open=True), help="The device's dense peak, for MFU.")
+@click.option("--figures/--no-figures", default=True, show_default=True, help="Draw the figures at the end.")
+@click.option("--json", "as_json", is_flag=True, help="Each measurement as one JSON line on standard output.")
+def run(
+    sweep: str | None,
+    profile: str | None,
+    filters: tuple[str, ...],
+    device: str,
+    out: Path | None,
+    resume: Path | None,
+    peak_tflops: float | None,
+    figures: bool,
+    as_json: bool,
+) -> int:
+    """Measures SWEEP (a path or a name) into a run directory, and prints its tables."""
+    notes = console(stderr=True)
+    if resume is not None:
+        if sweep or profile or filters or out or peak_tflops:
+            raise InputError.plain("--resume takes the sweep and its options from the run; give the directory alone")
+        directory, machine, cases, before = running.resume(resume)
+        notes.print(f"{len(before.measurements)} cases are there, {len(cases)} to go")
+    elif sweep is None:
+        raise InputError.plain("run: found no SWEEP; allowed: a path or a name (see `list`), or --resume DIR")
+    else:
+        loaded = load_sweep(find_sweep(sweep), profile)
+        options = running.Options(device, filters, peak_tflops)
+        directory, machine, cases = running.start(loaded, options, out)
+    each: Callable[[Measurement], None] = running.write_json_line if as_json else lambda measurement: None
+    try:
+        running.measure_cases(directory, machine, cases, notes, each)
+    except KeyboardInterrupt:
+        notes.print(f"\nInterrupted. Finished cases are kept; go on with: run --resume {directory.path}", soft_wrap=True)
+        return INTERRUPTED
+    finished = read_run(directory.path)
+    if not as_json:
+        print_run(console(), finished)
+    if figures:
+        _draw(notes, directory.path)
+    notes.print(f"run directory: {directory.path}", soft_wrap=True)
+    return SOME_FAILED if any(measurement.failed for measurement in finished.measurements) else OK
+
+
+@commands.command()
+@_run_argument
+@click.option("--json", "as_json", is_flag=True, help="The measurements without their samples, as one JSON array.")
+def show(directory: Path, as_json: bool) -> None:
+    """The tables of the run in DIR."""
+    found = read_run(directory)
+    if as_json:
+        rows = [{**measurement.as_dict(), "samples": {}} for measurement in found.measurements]
+        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        return
+    print_run(console(), found)
+
+
+@commands.command()
+@_run_argument
+@click.option("--format", "form", type=click.Choice(exports.FORMATS), default="csv", show_default=True)
+def export(directory: Path, form: str) -> None:
+    """The run in DIR as CSV, JSON or Markdown, on standard output."""
+    found = read_run(directory)
+    text = {
+        "csv": lambda: exports.to_csv(found),
+        "json": lambda: exports.to_json(found),
+        "md": lambda: exports.to_markdown(found, headline(found)),
+    }[form]()
+    click.echo(text, nl=False)
+
+
+@commands.command()
+@_run_argument
+def plot(directory: Path) -> None:
+    """Draws every figure of plots/ into the run directory DIR, as SVG and PNG."""
+    read_run(directory)
+    _draw(console(), directory)
+
+
+def _draw(out: Console, directory: Path) -> None:
+    from fiabench.figures import draw_all  # matplotlib takes half a second that no other command should pay
+
+    for name, drawn in draw_all(read_run(directory), ROOT / "plots", directory / "figures"):
+        words = drawn if isinstance(drawn, str) else ", ".join(str(path) for path in drawn)
+        out.print(f"{name}: {words}", soft_wrap=True)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs a command; returns its exit code."""
+    try:
+        result: Any = commands.main(arguments, prog_name="sweep.py", standalone_mode=False)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return BAD_INPUT
+    except click.ClickException as error:
+        error.show()
+        return BAD_INPUT
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    return result if isinstance(result, int) else OK

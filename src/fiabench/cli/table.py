@@ -1,0 +1,62 @@
+"""Tables on the terminal, and as plain text into a pipe."""
+
+from __future__ import annotations
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from fiabench.results import pivot
+from fiabench.results.environment import provenance, ran_on
+from fiabench.results.measurement import FAILED, Measurement
+from fiabench.results.rundir import Run
+
+_PLAIN_WIDTH = 200
+"""Columns assumed where the output is no terminal: nothing is cut off or wrapped for a reader that can scroll."""
+
+
+def console(stderr: bool = False) -> Console:
+    """A console that knows whether it writes to a terminal; elsewhere it is wide and without colours."""
+    made = Console(stderr=stderr, highlight=False)
+    return made if made.is_terminal else Console(stderr=stderr, highlight=False, width=_PLAIN_WIDTH)
+
+
+def print_run(out: Console, run: Run) -> None:
+    """The closing tables of a run: what it ran on, each section, what the marks mean, what went wrong."""
+    out.print(Text(headline(run), style="bold"))
+    for section in pivot.sections(run.measurements):
+        out.print(Text(section.title, style="italic"))
+        out.print(section_table(section, plain=not out.is_terminal))
+    for line in pivot.legend(run.measurements):
+        out.print(Text(line, style="dim"))
+    for line in pivot.reasons(run.measurements):
+        out.print(Text(line, style="yellow"))
+
+
+def headline(run: Run) -> str:
+    """`quick on CPU (...): emulated operator, not NPU figures`."""
+    caution = provenance(run.environment, {measurement.case["op"] for measurement in run.measurements})
+    return f"{run.header['sweep']['name']} on {ran_on(run.environment)}" + (f": {caution}" if caution else "")
+
+
+def section_table(section: pivot.Section, plain: bool) -> Table:
+    table = Table(box=box.ASCII if plain else box.ROUNDED, show_lines=True)
+    table.add_column(section.row_label, justify="right", no_wrap=True)
+    for column in section.columns:
+        table.add_column("\n".join(pivot.column_title(column)))
+    for row in section.rows:
+        cells = [section.cells.get((row, column), []) for column in section.columns]
+        table.add_row(pivot.row_title(section, row), *(_cell(measurements) for measurements in cells))
+    return table
+
+
+def _cell(measurements: list[Measurement]) -> Text:
+    text = Text()
+    for measurement in measurements:
+        for index, line in enumerate(pivot.cell(measurement)):
+            style = "bold" if index == 0 else ""
+            if not measurement.measured:
+                style = "bold red" if measurement.status in FAILED else "dim"
+            text.append(("\n" if text else "") + line, style)
+    return text

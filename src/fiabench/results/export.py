@@ -1,0 +1,60 @@
+"""A run as CSV, JSON or Markdown."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+from fiabench.results import pivot
+from fiabench.results.metrics import METRICS
+from fiabench.results.rundir import Run
+
+
+def to_csv(run: Run) -> str:
+    """One row a case: its fields, its status, and for each metric the value with its interval, in SI units."""
+    rows = []
+    for measurement in run.measurements:
+        row = {"id": measurement.id, **measurement.case, "status": measurement.status, "reason": measurement.reason}
+        row["oversubscribed"] = measurement.timing.get("oversubscribed")
+        row["operator"] = run.environment["operator"]
+        for name, metric in METRICS.items():
+            entry = measurement.metrics.get(name, {})
+            unit = metric.unit.replace("/", "_per_")
+            row[f"{name}_{unit}"] = entry.get("value")
+            row[f"{name}_low"], row[f"{name}_high"] = entry.get("low"), entry.get("high")
+        rows.append(row)
+    filled = [name for name in (rows[0] if rows else {}) if any(row[name] is not None for row in rows)]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, filled, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def to_json(run: Run) -> str:
+    """The header and every measurement with its samples, as one object."""
+    measurements = [measurement.as_dict() for measurement in run.measurements]
+    return json.dumps({"run": run.header, "measurements": measurements}, indent=2, ensure_ascii=False) + "\n"
+
+
+def to_markdown(run: Run, headline: str) -> str:
+    """The closing tables, to be pasted where people talk."""
+    lines = [f"**{headline}**", ""]
+    for section in pivot.sections(run.measurements):
+        titles = [" ".join(pivot.column_title(column)) for column in section.columns]
+        lines += [f"{section.title}", "", _row([section.row_label, *titles]), _row(["---:"] + ["---"] * len(titles))]
+        for row in section.rows:
+            cells = [section.cells.get((row, column), []) for column in section.columns]
+            texts = ["<br>".join(line for found in cell for line in pivot.cell(found)) for cell in cells]
+            lines.append(_row([pivot.row_title(section, row), *texts]))
+        lines.append("")
+    lines += [f"- {line}" for line in (*pivot.legend(run.measurements), *pivot.reasons(run.measurements))]
+    return "\n".join(lines) + "\n"
+
+
+def _row(cells: list[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+FORMATS = ("csv", "json", "md")
