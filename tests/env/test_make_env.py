@@ -177,6 +177,25 @@ def test_torch_that_cannot_be_imported(checkout, tmp_path):
     assert "set_env.sh" in ran.stderr
 
 
+@slow
+def test_torch_npu_without_cann(box, tmp_path, env_modules):
+    """torch_npu's entry point then makes `import torch` fail; torch itself is sound, and the box's own is used."""
+    python = make_python(tmp_path / "python")
+    packages = packages_of(python)
+    (packages / "borrowed.pth").write_text((packages_of(box) / "borrowed.pth").read_text())
+    (packages / "torch_npu").mkdir()
+    (packages / "torch_npu/__init__.py").write_text("raise ImportError('libhccl.so: cannot open shared object')\n")
+    (packages / "torch_npu-2.13.0.dist-info").mkdir()
+    (packages / "torch_npu-2.13.0.dist-info/METADATA").write_text("Name: torch_npu\nVersion: 2.13.0\n")
+    entry = "[torch.backends]\ntorch_npu = torch_npu:_autoload\n"
+    (packages / "torch_npu-2.13.0.dist-info/entry_points.txt").write_text(entry)
+    assert run(python, "-c", "import torch").returncode != 0
+    assert env_modules("box").why_torch_fails(str(python)) == (
+        "",
+        "ImportError: libhccl.so: cannot open shared object",
+    )
+
+
 def test_folder_named_torch_is_no_torch(env_modules, tmp_path, bare):
     (tmp_path / "torch").mkdir()
     code = f"import sys; sys.path.insert(0, {str(ROOT / 'tools')!r}); from _env.box import look; print(look())"

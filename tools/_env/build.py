@@ -278,16 +278,19 @@ def create(python: Path, box: boxes.Box | None, say: Any) -> None:
     VENV.mkdir(parents=True, exist_ok=True)
     UNFINISHED.touch()
     say("makes the virtual environment")
+    # resolve(): venv itself refuses a link.
     options = ["--system-site-packages"] if box and box.system_site else []
     made = subprocess.run(
-        [python, "-m", "venv", *options, VENV],
+        [python, "-m", "venv", *options, VENV.resolve()],
         env=pip.environment(),
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,
     )
     if made.returncode:
-        raise CannotSetUp(f"{python} -m venv failed:\n{(made.stdout + made.stderr).strip()[-1500:]}")
+        free = shutil.disk_usage(VENV).free
+        advice = "\nThe disk is full: make room where .venv lies." if free < 20 * 2**20 else ""
+        raise CannotSetUp(f"{python} -m venv failed:\n{(made.stdout + made.stderr).strip()[-1500:]}{advice}")
     if box and box.folders:
         # addsitedir and not a bare path: the box may itself have its packages by way of .pth files.
         lines = [f"import site; site.addsitedir({folder!r})" for folder in box.folders]
@@ -368,5 +371,5 @@ def one_at_a_time() -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX)
         except OSError:
             pass  # a file system without locks: two set-ups at once are then the user's own affair
-        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         yield

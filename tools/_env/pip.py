@@ -109,6 +109,8 @@ def headline(line: str) -> str:
         return f"looks at {found[1]}"
     if found := re.match(r"Building (?:wheel|editable) for (\S+)", line):
         return f"builds {found[1]}"
+    if "WARNING: Retrying" in line:
+        return "no answer from the index, tries again"
     if line.startswith("Installing build dependencies"):
         return "fetches what the build needs"
     if found := re.match(r"Installing collected packages: (.+)", line):
@@ -118,6 +120,13 @@ def headline(line: str) -> str:
     return ""
 
 
+NO_INDEX = (
+    "Behind a proxy set HTTPS_PROXY; with a mirror set PIP_INDEX_URL; without a network put the wheels into a folder "
+    "and set PIP_NO_INDEX=1 PIP_FIND_LINKS=/that/folder."
+)
+TORCH = (
+    "For torch, make env TORCH='torch==...' takes any pip requirement, with --index-url or --find-links, or a wheel."
+)
 #: What pip says (case aside), and what to do about it. The first that fits is shown.
 ADVICE = (
     (
@@ -131,16 +140,19 @@ ADVICE = (
     (
         r"name resolution|name or service not known|newconnectionerror|connecttimeout|timed out|proxyerror|"
         r"connection (refused|reset|broken|aborted)|network is unreachable|max retries",
-        "pip reaches no index. Behind a proxy set HTTPS_PROXY; with a mirror set PIP_INDEX_URL; without a network put "
-        "the wheels into a folder and set PIP_NO_INDEX=1 PIP_FIND_LINKS=/that/folder.",
+        f"pip reaches no index. {NO_INDEX}",
+    ),
+    (
+        r"from versions: none",
+        f"pip was offered no version at all: it reached no index, or one without this package for this Python and "
+        f"machine. {NO_INDEX} {TORCH}",
     ),
     (r"permission denied|errno 13|read-only file system", "Something cannot be written: see the path pip names above."),
     (r"requires a different python|requires-python", "This Python does not fit: make env PYTHON=python3.11"),
     (
         r"no matching distribution|could not find a version|invalid requirement|no such (option|file)|"
         r"requirement .* looks like a|expected (package|end|semicolon)",
-        "pip's index has nothing that fits this name and version for this Python and machine. If it is torch: "
-        "make env TORCH='torch==...' takes any pip requirement, with options (--index-url, --find-links), or a wheel.",
+        f"pip's index has nothing that fits this name and version for this Python and machine. {TORCH}",
     ),
     (
         r"conflicting dependencies|resolutionimpossible",
@@ -151,7 +163,8 @@ ADVICE = (
 
 def failure(lines: list[str], log: Path) -> str:
     """pip's last words, the advice that fits them, and where all of it is written."""
-    tail = [line for line in lines if line.strip() and not line.startswith(("Requirement already", "[notice]"))][-12:]
+    passing = ("Requirement already", "[notice]", "Processing", "Collecting", "WARNING: Location")
+    tail = [line for line in lines if line.strip() and not line.startswith(passing)][-12:]
     text = "\n".join(lines[-60:]).lower()
     advice = next((what for pattern, what in ADVICE if re.search(pattern, text)), "")
     shown = "\n".join("    " + line[:300] for line in tail)
