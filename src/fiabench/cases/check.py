@@ -7,7 +7,8 @@ one fails at what the exclusions leave of it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import product
+from itertools import chain, product
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from fiabench.cases.case import Case
@@ -56,9 +57,8 @@ def problems(sweep: Sweep, origins: Origins) -> list[Problem]:
         return [origins.document.problem(("axes",), found, f"at most {MAX_POINTS:,}", of_key=True)]
     checker = _Checker(sweep, origins)
     checker.repeated_values()
-    if not checker.problems:
-        checker.combinations()
-        checker.repeated_points()
+    checker.combinations()
+    checker.repeated_points()
     return checker.problems
 
 
@@ -97,7 +97,7 @@ class _Checker:
         for name, like in (("seq_len_kv", "seq_len_q"), ("kv_heads", "heads")):
             self._same_twice(name, like)
         seen: dict[Any, int] = {}
-        for index, point in enumerate(self.sweep.include):
+        for index, point in zip(self.origins.include, self.sweep.include):
             one = _sweep_of(self.sweep, [Factor(tuple(point), [tuple(point.values())], True)], rules=False)
             case = next(_outcomes(one), None)
             if case is None:
@@ -163,29 +163,27 @@ class _Checker:
         """Ask ``judge`` about every combination of the axes' values, and report what it finds where it is."""
         involved = [factor for factor in self.sweep.factors if set(factor.names) & set(names)]
         tables = [_distinct(factor, names) for factor in involved]
-        constants = {name: self.sweep.constants[name] for name in names if name in self.sweep.constants}
-        reported: set[tuple[Path_, str]] = set()
+        fixed = [name for name in names if name in self.sweep.constants]
+        swept = [name for factor in involved for name in factor.names if name in names]
+        if len(fixed) + len(swept) < len(names):
+            return  # an axis that only included points have
+        constants = tuple(self.sweep.constants[name] for name in fixed)
+        arrange: Any = itemgetter(*map((fixed + swept).index, names)) if len(names) > 1 else lambda flat: flat
+        reported: set[tuple[Path_, Any]] = set()
         for rows in product(*tables):
-            values = dict(constants)
-            where = {}
-            for factor, (index, picked) in zip(involved, rows):
-                values.update(picked)
-                where.update(dict.fromkeys(factor.names, index))
-            if not all(name in values for name in names):
-                continue
-            fault = judge(*(values[name] for name in names))
+            values = arrange(constants + tuple(chain.from_iterable(rows)))
+            fault = judge(*values)
             if fault is None:
                 continue
-            path = self.origins.of(fault.key, where.get(fault.key))
-            # Of a range's many values and every other axis's, one report for each reason is enough.
-            others = {name: value for name, value in values.items() if name != fault.key}
-            key = (path, str(others) if len(others) < 3 else fault.found)
-            if key in reported:
-                continue
-            if self._survives(values):
+            place = names.index(fault.key)
+            row = next((tables[i][picked] for i, picked in enumerate(rows) if fault.key in involved[i].names), None)
+            path = self.origins.of(fault.key, row)
+            # Of the many values of a range, the first is enough for each combination of the others.
+            key = (path, values[:place] + values[place + 1 :])
+            if key not in reported and self._survives(dict(zip(names, values))):
                 reported.add(key)
                 self._report(path, fault)
-        for index, point in enumerate(self.sweep.include):
+        for index, point in zip(self.origins.include, self.sweep.include):
             fault = judge(*(point[name] for name in names))
             if fault is not None:
                 given = ("include", index, fault.key)
@@ -235,13 +233,13 @@ def _canonical(measure: str, values: dict[str, Any]) -> Point:
     return Point(**values)
 
 
-def _distinct(factor: Factor, names: Sequence[str]) -> list[tuple[int, dict[str, Any]]]:
+def _distinct(factor: Factor, names: Sequence[str]) -> dict[tuple[Any, ...], int]:
     """The distinct values that a factor gives the axes of interest, each with the first row that does."""
     places = [index for index, name in enumerate(factor.names) if name in names]
     first: dict[tuple[Any, ...], int] = {}
     for index, row in enumerate(factor.rows):
         first.setdefault(tuple(row[place] for place in places), index)
-    return [(index, {factor.names[p]: v for p, v in zip(places, picked)}) for picked, index in first.items()]
+    return first
 
 
 def _sweep_of(sweep: Sweep, factors: list[Factor], *, rules: bool = True) -> Sweep:

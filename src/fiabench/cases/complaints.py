@@ -11,7 +11,7 @@ from pydantic import BaseModel, Tag, ValidationError
 
 from fiabench.cases.errors import Problem, describe, nearest
 from fiabench.cases.schema import WRONG, SweepFile
-from fiabench.cases.source import Document, Path_
+from fiabench.cases.source import Document, Path_, Surprise
 
 _UNMISTAKEN = ("name", "about", "sampling", "include", "profiles", "axes")
 
@@ -81,7 +81,9 @@ def _scalar(found: str) -> bool:
 
 
 def _hint(value: Any) -> str:
-    """What went wrong where text looks like the number that it was meant to be."""
+    """What YAML did to a value: made text of a number, or something else of a text."""
+    if isinstance(value, Surprise):
+        return "plain digits are a number, quotes make a text"
     if not isinstance(value, str):
         return ""
     try:

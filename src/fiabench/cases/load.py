@@ -39,7 +39,7 @@ def load_sweep(path: str | Path, profile: str | None = None) -> Sweep:
             problems += check.problems(resolved.sweep, resolved.origins)
             if not problems:
                 return resolved.sweep
-    raise InputError(sorted(problems, key=lambda problem: (problem.line or 0, problem.column or 0)))
+    raise InputError(sorted(dict.fromkeys(problems), key=lambda problem: (problem.line or 0, problem.column or 0)))
 
 
 def profile_names(path: str | Path) -> list[str]:

@@ -22,6 +22,8 @@ class Model(NamedTuple):
     head_dim: int
     tokens: tuple[int, ...]
     """Typical query tokens of one attention."""
+    video: tuple[int, int] | None
+    """Frames, and pixels in each direction, that one token stands for; None where there is no such formula."""
     source: str
     """Where the numbers come from."""
     checked: str
@@ -33,4 +35,9 @@ def models() -> dict[str, Model]:
     """Every preset by name."""
     with Path(__file__).with_name("models.yaml").open(encoding="utf-8") as stream:
         entries = yaml.load(stream, Loader=_LOADER)
-    return {name: Model(**{**entry, "name": name, "tokens": tuple(entry["tokens"])}) for name, entry in entries.items()}
+    found = {}
+    for name, entry in entries.items():
+        video = entry.pop("video")
+        video = (video["frames"], video["pixels"]) if video else None
+        found[name] = Model(name=name, tokens=tuple(entry.pop("tokens")), video=video, **entry)
+    return found

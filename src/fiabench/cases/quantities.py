@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 
-VAE_STRIDE = (4, 8, 8)
-"""Frames, rows and columns of video that one latent stands for in the Wan 2.x and HunyuanVideo autoencoders."""
-PATCH = (1, 2, 2)
-"""Latent frames, rows and columns that one token stands for in their transformers."""
+WAN_FRAMES, WAN_PIXELS = 4, 16
+"""Frames, and pixels in each direction, that one token of the Wan 2.x 14B models stands for: the autoencoder's stride
+of (4, 8, 8) times patches of (1, 2, 2)."""
 
 MAX_AXIS = 2_000_000
 """Values that one axis may have."""
@@ -16,19 +15,21 @@ _SIZE = re.compile(r"([0-9]+) ?(B|KiB|MiB|GiB)")
 _FACTOR = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
 
-def video_tokens(width: int, height: int, frames: int) -> int:
+def video_tokens(
+    width: int, height: int, frames: int, *, per_frames: int = WAN_FRAMES, per_pixels: int = WAN_PIXELS
+) -> int:
     """Tokens of a video of ``width`` x ``height`` pixels: ((frames - 1) / 4 + 1) * (height / 16) * (width / 16).
 
-    Raises ValueError with the reason where the autoencoder and the patches do not divide it.
+    ``per_frames`` and ``per_pixels`` are the 4 and the 16 of a model. Raises ValueError with what is allowed where they
+    do not divide the video.
     """
-    for name, pixels, stride in (("height", height, 1), ("width", width, 2)):
-        unit = VAE_STRIDE[stride] * PATCH[stride]
-        if pixels % unit:
-            raise ValueError(f"a {name} that is a multiple of {unit}")
-    if (frames - 1) % VAE_STRIDE[0]:
-        raise ValueError(f"frames that are one more than a multiple of {VAE_STRIDE[0]}, as 25 or 81")
-    latents = (frames - 1) // VAE_STRIDE[0] + 1
-    return latents // PATCH[0] * (height // (VAE_STRIDE[1] * PATCH[1])) * (width // (VAE_STRIDE[2] * PATCH[2]))
+    for name, pixels in (("width", width), ("height", height)):
+        if pixels % per_pixels:
+            raise ValueError(f"a {name} that is a multiple of {per_pixels}")
+    if (frames - 1) % per_frames:
+        several = f"{4 * per_frames + 1} or {10 * per_frames + 1}"
+        raise ValueError(f"frames that are one more than a multiple of {per_frames}, as {several}")
+    return ((frames - 1) // per_frames + 1) * (height // per_pixels) * (width // per_pixels)
 
 
 def parse_bytes(text: str) -> int:

@@ -13,8 +13,8 @@ from typing import Any
 from fiabench.cases.complaints import Checked
 from fiabench.cases.errors import Problem
 from fiabench.cases.models import models
-from fiabench.cases.quantities import stepped, video_tokens
-from fiabench.cases.schema import AXES, Bounds, Buffer, Geometry, Range, SizeRange, SweepFile, Video
+from fiabench.cases.quantities import WAN_FRAMES, WAN_PIXELS, stepped, video_tokens
+from fiabench.cases.schema import AXES, Bounds, Buffer, Exclude, Geometry, Range, SizeRange, SweepFile, Video
 from fiabench.cases.source import Document, Path_
 from fiabench.cases.sweep import BufferOf, Factor, Rule, Sweep, Value, axes_of
 
@@ -27,6 +27,8 @@ class Origins:
     lists: dict[str, tuple[Path_, list[int]]] = field(default_factory=dict)
     """Axis to its list's place, and the number of values before each entry."""
     constants: dict[str, Path_] = field(default_factory=dict)
+    include: list[int] = field(default_factory=list)
+    """The place in the file's list of each included point."""
 
     def of(self, name: str, row: int | None = None) -> Path_:
         """The place of the value of an axis in row ``row`` of its factor."""
@@ -58,6 +60,8 @@ class _Resolver:
         self.document = document
         self.origins = Origins(document)
         self.problems: list[Problem] = []
+        self.broken = False
+        """Whether what is wrong leaves no sweep whose values could be checked."""
         self.used = axes_of(file.measure)
 
     def _given(self, *path: str | int) -> list[str]:
@@ -76,22 +80,19 @@ class _Resolver:
         factors += [self._group(group, ("zip", index)) for index, group in enumerate(file.zip)]
         constants = self._constants([name for factor in factors for name in factor.names])
         factors = self._missing(factors, constants)
-        exclude = tuple(
-            Rule(
-                {name: _condition(getattr(rule.when, name)) for name in self._given("exclude", index, "when")},
-                rule.because,
-            )
-            for index, rule in enumerate(file.exclude)
-        )
-        include = tuple(
-            self._point(point, factors, constants, ("include", index)) for index, point in enumerate(file.include)
-        )
+        exclude = tuple(self._rule(rule, ("exclude", index)) for index, rule in enumerate(file.exclude))
+        include = []
+        for index, point in enumerate(file.include):
+            whole = self._point(point, factors, constants, ("include", index))
+            if whole is not None:
+                include.append(whole)
+                self.origins.include.append(index)
         sampling = file.sampling
         if sampling.min_samples > sampling.max_samples:
             place = ("sampling", "min_samples" if "min_samples" in self._given("sampling") else "max_samples")
             found = f"min_samples {sampling.min_samples} and max_samples {sampling.max_samples}"
             self._wrong(place, found, "no more of the first than of the second")
-        if self.problems:
+        if self.broken:
             return Resolved(None, self.origins, self.problems)
         sweep = Sweep(
             name=file.name,
@@ -103,15 +104,17 @@ class _Resolver:
             replicas=file.replicas,
             indivisible=file.indivisible,
             exclude=exclude,
-            include=include,
+            include=tuple(include),
             sampling=sampling,
             path=path,
             profile=profile,
         )
-        return Resolved(sweep, self.origins, [])
+        return Resolved(sweep, self.origins, self.problems)
 
     def _wrong(self, path: Path_, found: str, allowed: str, hint: str = "", *, of_key: bool = False) -> None:
         self.problems.append(self.document.problem(path, found, allowed, hint, of_key=of_key))
+        # Without a wrong value of an axis, a point or a setting, the rest still means what it says.
+        self.broken |= path[0] not in ("sampling", "include") and not (path[0] == "axes" and len(path) == 3)
 
     def _places(self) -> None:
         """Every axis stands in one place, and means something for what is measured."""
@@ -146,12 +149,19 @@ class _Resolver:
         starts = []
         for index, item in enumerate(getattr(section, name)):
             starts.append(len(values))
-            try:
-                values += _values(item)
-            except ValueError as error:
-                self._wrong((*path, index), "a range that is none", str(error))
+            values += self._written_out(item, (*path, index))
         self.origins.lists[name] = (path, starts)
         return Factor((name,), [(value,) for value in values], False)
+
+    def _written_out(self, item: Any, path: Path_) -> list[Any]:
+        """The values that one entry stands for; none where it is wrong, which is noted."""
+        try:
+            if isinstance(item, Range | SizeRange):
+                return stepped(item.from_, item.to, step=item.step or None, times=item.times or None)
+            return [_value(item, self.file.geometry.model)]
+        except ValueError as error:
+            self._wrong(path, _in_words(item), str(error))
+            return []
 
     def _group(self, group: Any, path: Path_) -> Factor:
         """Axes that move together, written out."""
@@ -177,7 +187,7 @@ class _Resolver:
                 self.origins.constants[name] = ("geometry", key)
         for name in self._given("constants"):
             if name in self.used:
-                values[name] = _value(getattr(file.constants, name))
+                values[name] = next(iter(self._written_out(getattr(file.constants, name), ("constants", name))), None)
                 self.origins.constants[name] = ("constants", name)
         return {name: value for name, value in values.items() if name not in swept}
 
@@ -196,11 +206,30 @@ class _Resolver:
             self._wrong((where,), f"no {name}", f"{name} in {where} or constants", hint, of_key=True)
         return factors
 
+    def _rule(self, rule: Exclude, path: Path_) -> Rule:
+        """An exclusion with every condition as a list of values or as bounds."""
+        when: dict[str, Any] = {}
+        for name in self._given(*path, "when"):
+            condition = getattr(rule.when, name)
+            if isinstance(condition, Bounds):
+                when[name] = condition.model_dump(exclude_unset=True)
+            else:
+                when[name] = list(condition) if isinstance(condition, list) else [condition]
+            if not when[name]:
+                self._wrong((*path, "when", name), "no bound", "at least one of below, above, at_least, at_most")
+        if not when:
+            self._wrong((*path, "when"), "no condition, which every point meets", "at least one axis")
+        return Rule(when, rule.because)
+
     def _point(
         self, point: Any, factors: list[Factor], constants: dict[str, Value | None], path: Path_
-    ) -> dict[str, Value]:
-        """An included point with a value for every axis."""
-        given: dict[str, Value] = {name: _value(getattr(point, name)) for name in self._given(*path)}
+    ) -> dict[str, Value] | None:
+        """An included point with a value for every axis; None where it is wrong, which is noted."""
+        before = len(self.problems)
+        given: dict[str, Value] = {}
+        for name in self._given(*path):
+            for value in self._written_out(getattr(point, name), (*path, name)):
+                given[name] = value
         if not given:
             self._wrong(path, "an empty point", "axes with one value each")
         values = {**constants}
@@ -214,6 +243,8 @@ class _Resolver:
                 elif name not in given and choices:
                     self._wrong(path, f"no {name}, which has several values in this sweep", f"{name} with one value")
         values.update(given)
+        if len(self.problems) > before:
+            return None
         return {name: value for name in self.used if (value := values.get(name)) is not None}
 
 
@@ -227,10 +258,14 @@ def _heads(geometry: Geometry, *, follow: bool) -> dict[str, Value | None]:
     return {"heads": heads or None, "kv_heads": kv, "head_dim": head_dim or None}
 
 
-def _value(item: Any) -> Value:
-    """What one value of the file stands for."""
+def _value(item: Any, model: str) -> Value:
+    """What one value of the file stands for with the geometry's model. Raises ValueError with what is allowed."""
     if isinstance(item, Video):
-        return video_tokens(item.video.width, item.video.height, item.video.frames)
+        video = models()[model].video if model else (WAN_FRAMES, WAN_PIXELS)
+        if video is None:
+            raise ValueError(f"tokens as a number: no formula turns a video into {model}'s tokens")
+        size = item.video
+        return video_tokens(size.width, size.height, size.frames, per_frames=video[0], per_pixels=video[1])
     if isinstance(item, Buffer):
         preset = models()[item.model]
         return BufferOf(item.model, item.seq_len_q, item.tensors, item.tp, preset.heads, preset.head_dim)
@@ -238,14 +273,8 @@ def _value(item: Any) -> Value:
     return item
 
 
-def _values(item: Any) -> list[Any]:
-    """The values that one entry of an axis stands for. Raises ValueError where a range is none."""
-    if isinstance(item, Range | SizeRange):
-        return stepped(item.from_, item.to, step=item.step or None, times=item.times or None)
-    return [_value(item)]
-
-
-def _condition(condition: Any) -> Any:
-    if isinstance(condition, Bounds):
-        return condition.model_dump(exclude_unset=True)
-    return list(condition) if isinstance(condition, list) else [condition]
+def _in_words(item: Any) -> str:
+    if isinstance(item, Video):
+        return f"a video of {item.video.width} x {item.video.height} with {item.video.frames} frames"
+    given = item.model_dump(exclude_unset=True, by_alias=True)
+    return "a range with " + ", ".join(f"{name} {value}" for name, value in given.items())

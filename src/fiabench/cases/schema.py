@@ -25,14 +25,13 @@ from pydantic import (
     WithJsonSchema,
     WrapValidator,
     create_model,
-    model_validator,
 )
 from pydantic_core import PydanticCustomError
 
 from fiabench.cases.errors import nearest
 from fiabench.cases.models import models
 from fiabench.cases.operators import operator_names
-from fiabench.cases.quantities import parse_bytes, video_tokens
+from fiabench.cases.quantities import parse_bytes
 
 WRONG = "wrong_value"
 """Type of every error whose context says what is allowed."""
@@ -151,23 +150,15 @@ def _forms(words: str, kind: Callable[[Any], str | None] = _kind) -> Discriminat
 
 
 class VideoSize(Keys):
-    """A video's size, turned into tokens as the Wan 2.x and HunyuanVideo models do."""
+    """A video's size, turned into tokens as the geometry's model does, or as Wan 14B where it is no preset."""
 
-    width: Count = Field(description="Pixels; a multiple of 16.", examples=[1280])
-    height: Count = Field(description="Pixels; a multiple of 16.", examples=[720])
-    frames: Count = Field(description="Frames; one more than a multiple of 4.", examples=[81])
-
-    @model_validator(mode="after")
-    def _divides(self) -> VideoSize:
-        try:
-            video_tokens(self.width, self.height, self.frames)
-        except ValueError as error:
-            raise wrong(str(error)) from None
-        return self
+    width: Count = Field(description="Pixels; a multiple of 16 with Wan 14B.", examples=[1280])
+    height: Count = Field(description="Pixels; a multiple of 16 with Wan 14B.", examples=[720])
+    frames: Count = Field(description="Frames; one more than a multiple of 4 with Wan 14B.", examples=[81])
 
 
 class Video(Keys):
-    """A video's tokens: ((frames - 1) / 4 + 1) * (height / 16) * (width / 16)."""
+    """A video's tokens: with Wan 14B ((frames - 1) / 4 + 1) * (height / 16) * (width / 16)."""
 
     video: VideoSize = Field(description="The video's size.", examples=[{"width": 1280, "height": 720, "frames": 81}])
 

@@ -44,7 +44,7 @@ class Surprise:
     reading: str
 
     def __str__(self) -> str:
-        return f"{self.text}, which YAML reads as {self.reading}; put it in quotes if you mean the text"
+        return f"{self.text}, which YAML reads as {self.reading}"
 
 
 def dotted(path: Path_) -> str:
