@@ -80,9 +80,9 @@ def test_make_keeps_what_another_python_made(made, bare):
 @pytest.mark.parametrize(
     ("caller", "change", "reason"),
     [
-        ("box", lambda root: (root / ".venv/fiabench-env.unfinished").touch(), "was cut off"),
+        ("bare", lambda root: (root / ".venv/fiabench-env.unfinished").touch(), "was cut off"),
         ("box", lambda root: (root / ".venv/bin/python").unlink(), "is broken"),
-        ("box", lambda root: root.rename(root.with_name("moved")), "another place"),
+        ("bare", lambda root: root.rename(root.with_name("moved")), "place"),
         ("bare", lambda root: None, "another Python, torch"),
     ],
     ids=["interrupted", "broken", "moved", "other-python"],
