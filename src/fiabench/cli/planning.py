@@ -60,7 +60,9 @@ def make_plan(points: Iterable[Case | LeftOut], machine: Machine, sampling: dict
     return plan
 
 
-def plan_lines(points: Iterable[Case | LeftOut], machine: Machine, sampling: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def plan_lines(
+    points: Iterable[Case | LeftOut], machine: Machine, sampling: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
     """Every point as a JSON-able object, for ``plan --json``."""
     for point in points:
         if isinstance(point, LeftOut):
@@ -86,14 +88,22 @@ def write_lines(lines: Iterator[dict[str, Any]], out: TextIO) -> None:
 
 def print_plan(out: Console, plan: Plan, machine: Machine, name: str, about: str) -> None:
     out.print(Text.assemble((name, "bold"), f": {about}"))
-    where = f"{machine.device} ({machine.cores} cores)" if machine.device == "cpu" else f"{machine.count} x {machine.device}"
+    where = (
+        f"{machine.device} ({machine.cores} cores)"
+        if machine.device == "cpu"
+        else f"{machine.count} x {machine.device}"
+    )
     out.print(
         f"{plan.cases:,} cases on {where}, {units.size(machine.memory_available)} of memory free: "
         f"about {units.span(plan.seconds)}, up to {units.size(plan.peak_bytes)} on a rank. "
         "Times are rough until something has been measured."
     )
     if plan.misfits:
-        out.print(Text(f"{plan.misfits:,} of them do not fit in memory here: they will be left out, with the reason", "yellow"))
+        out.print(
+            Text(
+                f"{plan.misfits:,} of them do not fit in memory here: they will be left out, with the reason", "yellow"
+            )
+        )
     if plan.too_many_ranks:
         words = f"{plan.too_many_ranks:,} of them need more ranks than the {machine.max_ranks} that {machine.device} allows here"
         out.print(Text(f"{words}: `run` asks for a --filter", "yellow"))
@@ -108,7 +118,16 @@ def print_plan(out: Console, plan: Plan, machine: Machine, name: str, about: str
 
 def _case_table(plan: Plan, machine: Machine, plain: bool) -> Table:
     table = Table(box=box.ASCII if plain else box.ROUNDED)
-    for title in ("case", "shape on a rank", "ranks", "memory on a rank", "FLOPs on a rank", "exchanged", "time", "here"):
+    for title in (
+        "case",
+        "shape on a rank",
+        "ranks",
+        "memory on a rank",
+        "FLOPs on a rank",
+        "exchanged",
+        "time",
+        "here",
+    ):
         table.add_column(title, justify="left" if title in ("case", "shape on a rank", "here") else "right")
     for case, seconds, needed, misfit in plan.first:
         shape = [case.batch, case.heads_per_rank, case.seq_len_q, case.head_dim]

@@ -40,7 +40,9 @@ class RunProgress:
             console=out,
         )
         self._task = self._bar.add_task("", total=len(cases), left="")
-        self._live = Live(self._render(), console=out, refresh_per_second=4, transient=True) if out.is_terminal else None
+        self._live = (
+            Live(self._render(), console=out, refresh_per_second=4, transient=True) if out.is_terminal else None
+        )
 
     def __enter__(self) -> RunProgress:
         self._announce()

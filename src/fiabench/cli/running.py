@@ -131,9 +131,13 @@ def measure_cases(
     header = directory.header
     peak = header["environment"]["peak"]
     measured: list[Measurement] = []
-    with _interruptible(), Coordinator(
-        machine, header["sweep"]["sampling"], directory.path / LOGS, peak["flops"] if peak else {}
-    ) as coordinator, RunProgress(out, cases, coordinator.case_seconds) as progress:
+    with (
+        _interruptible(),
+        Coordinator(
+            machine, header["sweep"]["sampling"], directory.path / LOGS, peak["flops"] if peak else {}
+        ) as coordinator,
+        RunProgress(out, cases, coordinator.case_seconds) as progress,
+    ):
         for case, measurement in coordinator.measure(cases):
             directory.append(measurement)
             measured.append(measurement)

@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from fiabench.cases.errors import InputError
-from fiabench.cases.expand import expand
+from fiabench.cases.expand import LeftOut, expand
 from fiabench.cases.filters import parse_filters
 from fiabench.cases.load import load_sweep
 from fiabench.cli import planning, running
@@ -47,7 +47,9 @@ def list_sweeps(as_json: bool) -> None:
     """The sweeps that are shipped, with their profiles."""
     sweeps = [load_sweep(find_sweep(name)) for name in sweep_names()]
     if as_json:
-        listed = [{"name": sweep.name, "about": sweep.about, "points": sweep.points, "path": sweep.path} for sweep in sweeps]
+        listed = [
+            {"name": sweep.name, "about": sweep.about, "points": sweep.points, "path": sweep.path} for sweep in sweeps
+        ]
         click.echo(json.dumps(listed, indent=2))
         return
     table = Table(box=None, pad_edge=False)
@@ -70,9 +72,7 @@ def plan(sweep: str, profile: str | None, filters: tuple[str, ...], device: str,
     loaded = load_sweep(find_sweep(sweep), profile)
     wanted = parse_filters(list(filters))
     machine = guess_machine(device)
-    points = expand(loaded)
-    if filters:
-        points = (point for point in points if not hasattr(point, "measure") or wanted(point))
+    points = (point for point in expand(loaded) if isinstance(point, LeftOut) or wanted(point))
     sampling = loaded.sampling.model_dump()
     if as_json:
         planning.write_lines(planning.plan_lines(points, machine, sampling), sys.stdout)
@@ -87,7 +87,9 @@ def plan(sweep: str, profile: str | None, filters: tuple[str, ...], device: str,
 @_profile
 @_filters
 @_device
-@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Run directory; runs/<time>-<sweep> if not given.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="DIR", help="Run directory; runs/<time>-<sweep> if not given."
+)
 @click.option("--resume", type=click.Path(path_type=Path), metavar="DIR", help="Go on with an interrupted run.")
 @click.option("--peak-tflops", type=click.FloatRange(min=0, min_open=True), help="The device's dense peak, for MFU.")
 @click.option("--figures/--no-figures", default=True, show_default=True, help="Draw the figures at the end.")
@@ -120,7 +122,9 @@ def run(
     try:
         running.measure_cases(directory, machine, cases, notes, each)
     except KeyboardInterrupt:
-        notes.print(f"\nInterrupted. Finished cases are kept; go on with: run --resume {directory.path}", soft_wrap=True)
+        notes.print(
+            f"\nInterrupted. Finished cases are kept; go on with: run --resume {directory.path}", soft_wrap=True
+        )
         return INTERRUPTED
     finished = read_run(directory.path)
     if not as_json:
@@ -169,9 +173,9 @@ def plot(directory: Path) -> None:
 def _draw(out: Console, directory: Path) -> None:
     from fiabench.figures import draw_all  # matplotlib takes half a second that no other command should pay
 
-    for name, drawn in draw_all(read_run(directory), ROOT / "plots", directory / "figures"):
-        words = drawn if isinstance(drawn, str) else ", ".join(str(path) for path in drawn)
-        out.print(f"{name}: {words}", soft_wrap=True)
+    for drawn in draw_all(read_run(directory), ROOT / "plots", directory / "figures"):
+        words = ", ".join(str(path) for path in drawn.paths) or drawn.reason
+        out.print(f"{drawn.name}: {words}", style="red" if drawn.failed else "", soft_wrap=True, markup=False)
 
 
 def main(arguments: list[str] | None = None) -> int:

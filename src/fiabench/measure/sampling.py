@@ -122,7 +122,8 @@ class _Sampler:
             slowest, elapsed = self._slowest(block)
             totals += slowest
             summary = summarise(totals)
-            enough = min(stopping.min_samples, LONG_SAMPLES) if summary.median > LONG_ITERATION else stopping.min_samples
+            long = summary.median > LONG_ITERATION
+            enough = min(stopping.min_samples, LONG_SAMPLES) if long else stopping.min_samples
             self.sampled.half_width = summary.half_width
             self.sampled.settled = len(totals) >= enough and summary.half_width <= stopping.half_width
             if self.sampled.settled or len(totals) >= stopping.max_samples:

@@ -10,7 +10,19 @@ from fiabench.results import units
 from fiabench.results.measurement import Measurement
 
 _SHARD = ("tp", "ulysses", "exchange", "heads_per_rank", "kv_heads_per_rank", "described_world_size", "world_size")
-_COMMON = ("measure", "op", "layout", "dtype", "mask", "batch", "heads", "kv_heads", "head_dim", "seq_len_kv", "replicas")
+_COMMON = (
+    "measure",
+    "op",
+    "layout",
+    "dtype",
+    "mask",
+    "batch",
+    "heads",
+    "kv_heads",
+    "head_dim",
+    "seq_len_kv",
+    "replicas",
+)
 
 Key = tuple[Any, ...]
 
@@ -34,7 +46,9 @@ def sections(measurements: Iterable[Measurement]) -> list[Section]:
         case = measurement.case
         exchange_alone = case["measure"] == "exchange"
         row = case["exchange_bytes"] if exchange_alone else case["seq_len_q"]
-        key = tuple("same" if name == "seq_len_kv" and case[name] == case["seq_len_q"] else case[name] for name in _COMMON)
+        key = tuple(
+            "same" if name == "seq_len_kv" and case[name] == case["seq_len_q"] else case[name] for name in _COMMON
+        )
         if exchange_alone:
             key = (case["measure"], case["dtype"])
         if key not in tables:
@@ -82,7 +96,11 @@ def column_title(column: Key) -> list[str]:
     if exchange != "none":
         lines.append(exchange)
     if described and world_size and described != world_size:
-        lines.append(f"one of {described // world_size} groups" if ulysses == world_size else f"{world_size} of {described} ranks")
+        lines.append(
+            f"one of {described // world_size} groups"
+            if ulysses == world_size
+            else f"{world_size} of {described} ranks"
+        )
     return lines
 
 
@@ -124,12 +142,16 @@ def legend(measurements: list[Measurement]) -> list[str]:
     if any(measurement.measured for measurement in measurements):
         lines.append("first line: total latency, the median with its 95 % interval (within this session only)")
     if ulysses:
-        lines.append("a2a: pack + transfer + unpack, both ways; its share is of the sum of the phases; wait is not in it")
+        lines.append(
+            "a2a: pack + transfer + unpack, both ways; its share is of the sum of the phases; wait is not in it"
+        )
         lines.append("closure residual: (total without recording - sum of the phases) / total")
     if any(measurement.status == "unsettled" for measurement in measurements):
         lines.append("~ unsettled: the cap on time or samples came before the interval was as narrow as the sweep asks")
     if any(measurement.timing.get("oversubscribed") for measurement in measurements):
-        lines.append("* oversubscribed: more ranks than cores, which slow each other down as devices of their own would not")
+        lines.append(
+            "* oversubscribed: more ranks than cores, which slow each other down as devices of their own would not"
+        )
     return lines
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import bdtr
@@ -11,7 +11,8 @@ from scipy.special import bdtr
 QUANTILES = (0.05, 0.25, 0.75, 0.95)
 
 
-class Summary(NamedTuple):
+@dataclass(frozen=True)
+class Summary:
     """The median of a series with its interval; units are the series' own."""
 
     median: float

@@ -44,7 +44,7 @@ class Exchange:
         }
         of_query = (ranks, case.batch, case.seq_len_q // ranks, case.heads_per_rank, dim)
         of_kv = (ranks, case.batch, case.seq_len_kv // ranks, case.kv_heads_per_rank, dim)
-        shapes = {"query": of_query, "key": of_kv, "value": of_kv}
+        shapes: dict[str, tuple[int, ...]] = {"query": of_query, "key": of_kv, "value": of_kv}
         if case.exchange == "packed":
             buffers, self._slots = self._packed(shapes)
             self._wires_in = [buffers]

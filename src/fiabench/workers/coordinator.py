@@ -17,6 +17,9 @@ _DEADLINE_BASE = 60.0
 """Seconds that any case may take: the first call of a shape compiles kernels on some devices."""
 _DEADLINE_FACTOR = 10.0
 """Times its estimate that a case may take."""
+_DEADLINE_MOST = 24 * 3600.0
+_PACE_LIMITS = (0.1, 10.0)
+"""Estimates are corrected within these: a case of microseconds says little about one of minutes."""
 _STARTS_TRIED = 2
 
 
@@ -42,7 +45,9 @@ class Coordinator:
             self._group.kill()
 
     def case_seconds(self, case: Case) -> float:
-        """What ``case`` will take, from the estimate and from how it went so far."""
+        """What ``case`` will take, from the estimate and from how it went so far; 0 where it will not run."""
+        if self._machine.misfit(case):
+            return 0.0
         return self._pace * estimate_seconds(case, self._machine, self._stopping)
 
     def measure(self, cases: Iterable[Case]) -> Iterator[tuple[Case, Measurement]]:
@@ -80,7 +85,7 @@ class Coordinator:
     def _measure(self, case: Case) -> Measurement:
         group = self._group_for(case)
         resolved = case._replace(threads=self._machine.threads(case))
-        deadline = self._deadline or _DEADLINE_BASE + _DEADLINE_FACTOR * self.case_seconds(case)
+        deadline = self._deadline or min(_DEADLINE_BASE + _DEADLINE_FACTOR * self.case_seconds(case), _DEADLINE_MOST)
         answers = group.ask({"case": resolved.as_dict(), "stopping": self._stopping}, deadline)
         measurement = merge(case, answers, self._machine, self._peak_flops.get(case.dtype))
         measurement.timing["group"] = {"join_seconds": self._joined, "pids": group.pids, **answers[0]["groups"]}
@@ -109,7 +114,8 @@ class Coordinator:
         """Corrects later estimates by how long an iteration really took."""
         total = measurement.value("total")
         if total:
-            self._pace = total / self._machine.iteration_seconds(case)
+            least, most = _PACE_LIMITS
+            self._pace = min(most, max(least, total / self._machine.iteration_seconds(case)))
 
 
 def estimate_seconds(case: Case, machine: Machine, stopping: dict[str, Any]) -> float:

@@ -78,7 +78,7 @@ class Machine:
             threads = min(self.threads(case), self.cores)
             kernel = costs.kernel_flops(case) / (_CPU_FLOPS * threads)
             exchange = costs.exchanged_bytes(case) / _CPU_COPY
-            return 50e-6 + (kernel + exchange) * max(1.0, sharing * threads)
+            return 1e-3 + (kernel + exchange) * max(1.0, sharing * threads)
         peak = self.peak
         flops = _SHARE_OF_PEAK * (peak["flops"].get(case.dtype, _UNKNOWN_PEAK) if peak else _UNKNOWN_PEAK)
         return 100e-6 + costs.kernel_flops(case) / flops + costs.exchanged_bytes(case) / _LINK

@@ -10,9 +10,7 @@ from fiabench.results.measurement import FAILED, Measurement
 from fiabench.workers.machine import Machine
 
 
-def merge(
-    case: Case, answers: list[dict[str, Any]], machine: Machine, peak_flops: float | None
-) -> Measurement:
+def merge(case: Case, answers: list[dict[str, Any]], machine: Machine, peak_flops: float | None) -> Measurement:
     """The measurement that the ranks' ``answers``, by rank, make together; none gives an empty one.
 
     ``peak_flops`` is the device's peak for the case's dtype in FLOP/s, None where it is unknown.
@@ -46,14 +44,12 @@ def merge(
 
 
 def _reason(outcomes: list[dict[str, Any]]) -> str:
-    """The ranks' reasons: once where all agree, else each with its ranks."""
-    ranks: dict[str, list[int]] = {}
-    for rank, outcome in enumerate(outcomes):
-        if outcome["reason"]:
-            ranks.setdefault(outcome["reason"], []).append(rank)
-    if len(ranks) == 1 and len(outcomes) == sum(map(len, ranks.values())):
-        return next(iter(ranks))
-    return "; ".join(f"rank {', '.join(map(str, whose))}: {reason}" for reason, whose in ranks.items())
+    """The first reason that a rank gives, with the rank where others have none."""
+    given = [(rank, outcome["reason"]) for rank, outcome in enumerate(outcomes) if outcome["reason"]]
+    if not given:
+        return ""
+    rank, reason = given[0]
+    return reason if len(given) == len(outcomes) else f"rank {rank}: {reason}"
 
 
 def _check(outcomes: list[dict[str, Any]]) -> dict[str, Any]:
