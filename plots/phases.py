@@ -1,0 +1,120 @@
+"""Where one attention's time goes, by Ulysses degree."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from fiabench.figures import NothingToDraw, labels, series, slide, style
+from fiabench.results.measurement import Measurement
+from fiabench.results.metrics import PHASES, by_rank
+from fiabench.results.rundir import Run
+
+ABOUT = "The phases of one Ulysses attention, stacked, by Ulysses degree for each sequence length."
+
+LOOKS: dict[str, dict[str, Any]] = {
+    "kernel": {"facecolor": "#0072B2"},
+    "pack": {"facecolor": "#E69F00"},
+    "transfer": {"facecolor": "#D55E00"},
+    "unpack": {"facecolor": "#F0E442"},
+    "wait": {"facecolor": "white", "edgecolor": style.QUIET, "linewidth": 0.8, "hatch": "////"},
+}
+"""The stack's parts from the axis outwards: kernels begin at zero, so that they compare best."""
+MAX_PANELS = 4
+MAX_BARS = 16
+
+
+def draw(run: Run) -> Figure:
+    """A panel for each sequence length, a bar for each head shard and variant."""
+    measured = [m for m in run.measurements if m.measured and m.case["measure"] == "ulysses" and "kernel" in m.samples]
+    if not any(m.case["ulysses"] > 1 for m in measured):
+        raise NothingToDraw("no attention with Ulysses degree 2 or more was measured")
+    lines = series.group(measured, tokens, series.shard, series.shard_names(measured))
+    bars, left = lines.lines[:MAX_BARS], len(lines.lines) - MAX_BARS
+    lengths = sorted({tokens(m) for line in bars for m in line.points})
+    shown = [lengths[i] for i in sorted({round(i) for i in np.linspace(0, len(lengths) - 1, MAX_PANELS)})]
+    drawn = [m for line in bars for m in line.points if tokens(m) in shown]
+    figure, panels = slide.slide(
+        "Phases of one Ulysses attention",
+        [labels.device_line(run.environment, drawn), lines.common],
+        [
+            "bars: mean over the ranks, of the middle half of the iterations",
+            "marker: slowest rank's median end to end, without inner recording; what the bar misses is the residual",
+            f"{len(lengths) - len(shown)} sequence lengths between are not drawn" if len(shown) < len(lengths) else "",
+            f"{left} more bars are not drawn" if left > 0 else "",
+            lines.note,
+            labels.not_drawn_note(run.measurements),
+        ],
+        columns=len(shown),
+        sharey=True,
+        keys=keys(drawn),
+    )
+    for axes, length in zip(panels, shown, strict=True):
+        for row, line in enumerate(bars):
+            for measurement in line.points:
+                if tokens(measurement) == length:
+                    bar(axes, row, measurement)
+        axes.set_title(f"{length:,.0f} tokens")
+        axes.set_xlim(0, axes.dataLim.x1 * 1.08)
+        axes.grid(axis="y", visible=False)
+        axes.tick_params(axis="y", length=0)
+        axes.xaxis.set_major_locator(MaxNLocator(4 if len(shown) > 2 else 8, steps=[1, 2, 2.5, 5, 10]))
+        scale, unit = labels.time_unit(axes.dataLim.x1)
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _, scale=scale: f"{value / scale:,.4g}"))
+        axes.set_xlabel(unit)
+    panels[0].set_yticks(range(len(bars)), [lines.name(line) for line in bars], fontsize=13)
+    panels[0].set_ylim(len(bars) - 0.4, -0.6)
+    return figure
+
+
+def keys(drawn: list[Measurement]) -> list[Artist]:
+    """The legend's entries."""
+    entries: list[Artist] = [Patch(label=name, **look) for name, look in LOOKS.items()]
+    mark = {"color": style.INK, "linestyle": "none", "marker": "D", "markersize": 7}
+    entries.append(slide.guide_key("end to end", **mark))
+    if any(m.status == "unsettled" for m in drawn):
+        entries.append(slide.guide_key(slide.UNSETTLED, **mark, markerfacecolor="white"))
+    return entries
+
+
+def tokens(measurement: Measurement) -> int:
+    length: int = measurement.case["seq_len_q"]
+    return length
+
+
+def bar(axes: Axes, row: int, measurement: Measurement) -> None:
+    start = 0.0
+    for name, seconds in phases(measurement).items():
+        axes.barh(row, seconds, left=start, height=0.66, label=name, **LOOKS[name])
+        start += seconds
+    total = measurement.metrics["total"]["value"]
+    face = "white" if measurement.status == "unsettled" else style.INK
+    axes.plot([total], [row], "D", color=style.INK, markerfacecolor=face, markersize=7, gid="end_to_end")
+
+
+def phases(measurement: Measurement) -> dict[str, float]:
+    """Seconds of each part of one attention, in the order of LOOKS; they add up to the mean rank's whole time.
+
+    All parts are of the same iterations: the middle half by their sum, which stands up to outliers as a median does.
+    """
+    taken = {name: by_rank(measurement.samples[name]) for name in PHASES if name in measurement.samples}
+    zero = np.zeros_like(taken["kernel"])
+    exchanges = [taken[name] for name in taken if name.startswith("exchange")]
+    transfers = [np.broadcast_to(durations.min(axis=0), durations.shape) for durations in exchanges]
+    parts = {
+        "kernel": taken["kernel"],
+        "pack": sum((taken[name] for name in taken if name.startswith("pack")), start=zero),
+        "transfer": sum(transfers, start=zero),
+        "unpack": sum((taken[name] for name in taken if name.startswith("unpack")), start=zero),
+        "wait": sum((whole - least for whole, least in zip(exchanges, transfers, strict=True)), start=zero),
+    }
+    sums = sum(parts.values(), start=zero).mean(axis=0)
+    quarter = sums.size // 4
+    middle = np.argsort(sums, kind="stable")[quarter : sums.size - quarter]
+    return {name: float(part.mean(axis=0)[middle].mean()) for name, part in parts.items()}

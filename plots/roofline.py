@@ -1,0 +1,93 @@
+"""The kernel under the hardware's roof."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from fiabench.cases import costs
+from fiabench.figures import NothingToDraw, labels, series, slide, style
+from fiabench.results.measurement import Measurement
+from fiabench.results.rundir import Run
+
+ABOUT = "Roofline: FLOP/s that one rank's kernel achieves against its arithmetic intensity, under the hardware's roof."
+
+
+def draw(run: Run) -> Figure:
+    """A point for each case; the roof of each drawn dtype, where the hardware's peaks are known."""
+    measured = [m for m in run.measurements if m.measured and "achieved_flops" in m.metrics]
+    if not measured:
+        raise NothingToDraw("no kernel was measured")
+    lines = series.group(measured, intensity, series.shard, series.shard_names(measured))
+    peak = run.environment.get("peak") or {}
+    bandwidth = peak.get("memory_bandwidth")
+    roofs: dict[float, list[str]] = {}
+    for dtype in sorted({m.case["dtype"] for m in lines.drawn} & set(peak.get("flops", {}))):
+        roofs.setdefault(peak["flops"][dtype], []).append(dtype)
+    figure, (axes,) = slide.slide(
+        "Roofline of one rank's attention kernel, by head shard",
+        [labels.device_line(run.environment, lines.drawn), lines.common],
+        [
+            "intensity: FLOPs by the least bytes (q, k, v read once, the output written once)",
+            f"roof: {peak.get('source', 'as recorded')}"
+            if roofs and bandwidth
+            else "peak unknown for this device: no roof",
+            lines.note,
+            labels.not_drawn_note(run.measurements),
+        ],
+    )
+    slide.draw_lines(axes, lines, intensity, throughput, joined=False)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    if roofs and bandwidth:
+        draw_roofs(axes, roofs, bandwidth)
+    widen(axes)
+    slide.log_ticks(axes, "x", lambda value: f"{value:,g}")
+    slide.log_ticks(axes, "y", lambda value: labels.rate(value, "FLOP/s"))
+    slide.name_columns(axes, {intensity(m): labels.tokens(m.case["seq_len_q"]) for m in lines.drawn}, "tokens")
+    axes.set_xlabel("arithmetic intensity (FLOP/byte)")
+    axes.set_ylabel("achieved by the kernel")
+    slide.legend(axes, lines, "head shard", joined=False)
+    return figure
+
+
+def intensity(measurement: Measurement) -> float:
+    """FLOP for each byte that the kernel cannot avoid to move."""
+    case = measurement.point
+    return costs.kernel_flops(case) / costs.kernel_min_bytes(case)
+
+
+def throughput(measurement: Measurement) -> slide.Value:
+    kernel = slide.metric("kernel")(measurement)
+    flops = costs.kernel_flops(measurement.point)
+    return slide.Value(measurement.metrics["achieved_flops"]["value"], flops / kernel.high, flops / kernel.low)
+
+
+def draw_roofs(axes: Axes, roofs: dict[float, list[str]], bandwidth: float) -> None:
+    """Each roof from well left of its ridge, or of the points, to well right of them."""
+    low = min(axes.dataLim.x0, min(roofs) / bandwidth) / 4
+    high = max(axes.dataLim.x1, max(roofs) / bandwidth) * 3
+    look: dict[str, Any] = {"color": style.INK, "linewidth": 1.6, "zorder": 1.8}
+    for peak, dtypes in roofs.items():
+        ridge = peak / bandwidth
+        axes.plot([low, ridge, high], [low * bandwidth, peak, peak], gid="roof", **look)
+        name = f"{', '.join(dtypes)} peak: {labels.rate(peak, 'FLOP/s')}"
+        axes.annotate(name, (high, peak), xytext=(0, 6), textcoords="offset points", ha="right", fontsize=13)
+    axes.annotate(
+        f"memory: {labels.rate(bandwidth, 'B/s')}",
+        (low, low * bandwidth),
+        xytext=(8, -2),
+        textcoords="offset points",
+        va="top",
+        fontsize=13,
+    )
+
+
+def widen(axes: Axes) -> None:
+    """Gives points that stand close together a decade, so that the axes have ticks."""
+    for get, put in ((axes.get_xlim, axes.set_xlim), (axes.get_ylim, axes.set_ylim)):
+        low, high = get()
+        spare = max(1.0, 10 / (high / low)) ** 0.5
+        put(low / spare, high * spare)

@@ -1,0 +1,125 @@
+"""Words and numbers on figures. Pure text, no matplotlib."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from fiabench.results.environment import provenance, ran_on
+from fiabench.results.measurement import Measurement
+
+SEPARATOR = " · "
+
+
+def tokens(value: float) -> str:
+    """A count on an axis: `512`, `1,024`, `1k`, `25.2k`, `1.05M`; exact below 10,000, else three digits."""
+    if value < 10_000 and value % 100:
+        return f"{value:,.0f}"
+    for scale, prefix in ((1e6, "M"), (1e3, "k")):
+        if value >= scale:
+            return f"{value / scale:.3g}{prefix}" if value < 1000 * scale else f"{value / scale:,.0f}{prefix}"
+    return f"{value:.0f}"
+
+
+def time_unit(value: float) -> tuple[float, str]:
+    """The unit, and its seconds, that a duration reads best in."""
+    units = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
+    return next((unit for unit in units if value >= 0.9995 * unit[0]), (1e-9, "ns"))
+
+
+def seconds(value: float) -> str:
+    """A duration on an axis, without trailing zeros: `50 µs`, `2 ms`, `1 s`."""
+    scale, unit = time_unit(value)
+    return f"{value / scale:,.4g} {unit}"
+
+
+def rate(value: float, unit: str) -> str:
+    """A rate on an axis, without trailing zeros: `250 TFLOP/s`, `20 GB/s`, `0`."""
+    for scale, prefix in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= 0.9995 * scale:
+            return f"{value / scale:.4g} {prefix}{unit}"
+    return f"{value:.4g} {unit}" if value else "0"
+
+
+def size(value: float) -> str:
+    """Bytes on an axis: `64 KiB`, `512 MiB`, `1.5 GiB`."""
+    for scale, unit in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
+        if value >= scale:
+            return f"{value / scale:.3g} {unit}" if value < 1000 * scale else f"{value / scale:.0f} {unit}"
+    return f"{value:.0f} B"
+
+
+def device_line(environment: dict[str, Any], drawn: Sequence[Measurement]) -> str:
+    """What the drawn numbers are of: the device, what stood in for what, who shared what."""
+    ops = {measurement.case["op"] for measurement in drawn}
+    parts = [ran_on(environment), provenance(environment, ops), oversubscription(drawn), groups(drawn)]
+    return SEPARATOR.join(part for part in parts if part)
+
+
+def oversubscription(drawn: Sequence[Measurement]) -> str:
+    """Which of the cases had more ranks than cores or devices; empty where none had."""
+    shared = [measurement for measurement in drawn if measurement.timing.get("oversubscribed")]
+    if not shared:
+        return ""
+    if len(shared) == len(drawn):
+        return "oversubscribed: more ranks than cores"
+    degrees = sorted({measurement.case["ulysses"] for measurement in shared})
+    return f"{', '.join(f'u{degree}' for degree in degrees)} oversubscribed: more ranks than cores"
+
+
+def groups(drawn: Sequence[Measurement]) -> str:
+    """Which part of the described deployments ran, where it was not the whole: `tp2: one of 2 groups`."""
+    parts: dict[str, set[int]] = {}
+    for measurement in drawn:
+        described, ran = (measurement.timing.get(key) for key in ("described_world_size", "world_size"))
+        if not described or not ran or described <= ran:
+            continue
+        if ran == measurement.case["ulysses"]:
+            parts.setdefault(f"one of {described // ran} groups", set()).add(measurement.case["tp"])
+        else:
+            parts.setdefault(f"{ran} of {described} ranks", set())
+    if len(parts) > 2:
+        return "a part of each deployment ran"
+    everywhere = len({measurement.case["tp"] for measurement in drawn}) == 1
+    return SEPARATOR.join(
+        text if everywhere or not degrees else f"{', '.join(f'tp{degree}' for degree in sorted(degrees))}: {text}"
+        for text, degrees in parts.items()
+    )
+
+
+def interval_note(drawn: Iterable[Measurement], metric: str) -> str:
+    """What the error bars on ``metric`` are."""
+    levels = [measurement.metrics[metric].get("level") for measurement in drawn]
+    known = [level for level in levels if level is not None]
+    return f"error bars: {100 * min([0.95, *known]):.0f} % interval of the median, within this session"
+
+
+def not_drawn_note(measurements: Sequence[Measurement]) -> str:
+    """How many cases of the run are in no figure, and why; empty where all were measured."""
+
+    def counted(word: str, those: list[Measurement]) -> str:
+        if not those:
+            return ""
+        kinds = Counter(measurement.status.replace("_", " ") for measurement in those)
+        text = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+        return f"{len(those)} {'case' if len(those) == 1 else 'cases'} {word} ({text})"
+
+    failed = counted("failed", [measurement for measurement in measurements if measurement.failed])
+    left = counted("left out", [m for m in measurements if not m.measured and not m.failed])
+    text = " and ".join(part for part in (failed, left) if part)
+    return f"not drawn: {text}" if text else ""
+
+
+def wrapped(parts: Iterable[str], width: int) -> list[str]:
+    """``parts`` joined by dots into lines of at most ``width`` characters, broken between parts where possible."""
+    lines: list[str] = []
+    for part in parts:
+        for piece in textwrap.wrap(part, width):
+            joined = f"{lines[-1]}{SEPARATOR}{piece}" if lines else piece
+            if lines and len(joined) <= width:
+                lines[-1] = joined
+            else:
+                lines.append(piece)
+    return lines
