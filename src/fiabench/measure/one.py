@@ -42,7 +42,7 @@ def measure(case: Case, device: Device, groups: RankGroups, stopping: Stopping) 
     group = groups.ulysses(case.ulysses) if case.world_size > 1 and case.ulysses > 1 else None
     made = time.perf_counter()
     device.reset_peak_memory()
-    rank = groups.rank % case.ulysses if case.measure == "ulysses" else groups.rank
+    rank = groups.rank % case.ulysses
     pipeline = build(case, rank, group, device)
     device.synchronize()
     built = time.perf_counter()
