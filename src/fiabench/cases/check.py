@@ -151,6 +151,7 @@ class _Checker:
             return
         self._each(("heads", "kv_heads"), _kv_heads)
         self._each(("op", "heads", "kv_heads"), _fia_heads)
+        self._each(("op", "heads", "tp", "ulysses"), _fia_rank_heads)
         self._each(("op", "head_dim", "seq_len_q"), _fia_head_dim)
         self._each(("op", "seq_len_q", "seq_len_kv"), _fia_tokens)
         if strict:
@@ -353,6 +354,13 @@ def _fia_heads(op: str, heads: int, kv_heads: int | str) -> Fault | None:
         return None
     found = f"{heads // int(kv_heads)} query heads for each kv head"
     return Fault("kv_heads", found, f"at most {FIA_MAX_GROUP}, which is as many as fia takes")
+
+
+def _fia_rank_heads(op: str, heads: int, tp: int, ulysses: int) -> Fault | None:
+    if op != "fia" or heads <= FIA_MAX_HEADS * tp * ulysses or heads % (tp * ulysses):
+        return None
+    found = f"{heads // (tp * ulysses)} query heads in one rank's kernel"
+    return Fault("heads", found, f"at most {FIA_MAX_HEADS}, which is as many as fia takes")
 
 
 def _fia_head_dim(op: str, head_dim: int, seq_len_q: int) -> Fault | None:

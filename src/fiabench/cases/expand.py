@@ -68,10 +68,13 @@ def raw_points(sweep: Sweep, factors: Sequence[Factor] | None = None) -> Iterato
 
     `same` is 0. The echo of a point is true where an earlier one differs from it in nothing but its exchange.
     """
+    factors = sweep.factors if factors is None else factors
+    if not all(factor.rows for factor in factors):
+        return
     order = (*(EXCHANGE if sweep.measure == "exchange" else ATTENTION), "echo")
     constants: dict[str, Any] = {"echo": False, **sweep.constants}
     tables: list[tuple[list[str], list[tuple[Any, ...]]]] = [([], [()])]
-    tables += [_table(factor) for factor in (sweep.factors if factors is None else factors)]
+    tables += [_table(factor) for factor in factors]
     swept = [name for names, _ in tables for name in names]
     fixed = [name for name in order if name not in swept]
     first = tuple(_raw(constants[name]) for name in fixed)
@@ -274,8 +277,8 @@ def buffer_bytes(buffer: BufferOf, ulysses: int, dtype: str) -> tuple[int, str]:
     """Bytes that one of ``ulysses`` ranks exchanges for a preset, and the reason why it cannot, or ''."""
     size = buffer.seq_len_q * buffer.row * DTYPE_BYTES[dtype] // ulysses
     if buffer.heads % (buffer.tp * ulysses):
-        left = f"{buffer.heads} heads of {buffer.model}"
-        return size, f"tp {buffer.tp} and ulysses {ulysses} do not divide the {left}"
+        ways = f"tp {buffer.tp} x ulysses {ulysses} does" if buffer.tp > 1 else f"ulysses {ulysses} does"
+        return size, f"{ways} not divide the {buffer.heads} heads of {buffer.model}"
     if buffer.seq_len_q % ulysses:
         return size, f"ulysses {ulysses} does not divide {buffer.seq_len_q:,} tokens"
     return size, ""

@@ -180,7 +180,9 @@ class _Resolver:
         """The value of every axis in use that is not swept."""
         file = self.file
         values: dict[str, Value | None] = {name: AXES[name].default for name in self.used}
-        if file.measure != "exchange":
+        if file.measure == "exchange":
+            values["ulysses"] = None  # one rank, the default elsewhere, has nobody to exchange with
+        else:
             values.update(_heads(file.geometry, follow="heads" in swept or "heads" in self._given("constants")))
             for name in ("heads", "kv_heads", "head_dim"):
                 key = name if name in self._given("geometry") else "model"

@@ -499,7 +499,7 @@ class SweepFile(Keys):
         description="Points beside the product; exclude does not apply to them.",
         examples=[[{"seq_len_q": 151200, "ulysses": 8}]],
     )
-    sampling: Sampling = Field(default_factory=Sampling, description="When a case has been sampled enough.")
+    sampling: Sampling = Field(default_factory=Sampling, description="How long to sample each case.")
     profiles: dict[Name, Profile] = Field(
         default_factory=dict,
         description="Named variants of the sweep (`--profile`), each with what it changes.",
