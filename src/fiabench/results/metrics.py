@@ -42,7 +42,7 @@ METRICS = {
         Metric("wait", "s", "lower", "wait", "time in exchanges spent waiting for a later rank, worst rank"),
         Metric("total", "s", "lower", "total", "one attention end to end without inner recording, slowest rank"),
         Metric("all_to_all_share", "ratio", "lower", "a2a share", "all-to-all divided by the sum of the phases"),
-        Metric("closure_residual", "ratio", "near zero", "residual", "(total - sum of the phases) / total"),
+        Metric("closure_residual", "ratio", "near zero", "residual", "(total - sum of the phases) / total, worst rank"),
         Metric("achieved_flops", "FLOP/s", "higher", "throughput", "one rank's FLOPs / kernel"),
         Metric("mfu", "ratio", "higher", "MFU", "achieved FLOP/s / the device's dense peak for the dtype"),
         Metric("tokens_per_s", "tokens/s", "higher", "tokens/s", "batch * seq_len_q / total"),
@@ -91,29 +91,44 @@ def _values(
             yield "mfu", achieved / peak_flops
         yield "tokens_per_s", costs.tokens(case) / total
     if "exchange_in" in phases:
-        yield from _exchange_values(case, phases, total)
+        yield from _exchange_values(case, phases)
+    if "exchange_in" in phases and "kernel" in phases:
+        yield "closure_residual", _residual(by_rank(samples[END_TO_END]), phases) / total
     if peak_memory is not None:
         yield "peak_memory", peak_memory
 
 
-def _exchange_values(
-    case: Case, phases: dict[str, np.ndarray], total: float
-) -> Iterator[tuple[str, float | np.ndarray]]:
-    exchanges = [phases[name] for name in ("exchange_in", "exchange_out") if name in phases]
-    transfer = sum((durations.min(axis=0) for durations in exchanges), start=np.zeros(1))
-    waits = sum((durations - durations.min(axis=0) for durations in exchanges), start=np.zeros(1))
-    moves = [phases[name].max(axis=0) for name in phases if name.startswith(("pack", "unpack"))]
+def _exchange_values(case: Case, phases: dict[str, np.ndarray]) -> Iterator[tuple[str, float | np.ndarray]]:
+    # Ranks exchange within their Ulysses group, so each group has its own last rank; the slowest group counts.
+    exchanges = [
+        durations.reshape(-1, case.ulysses, durations.shape[1])
+        for name, durations in phases.items()
+        if name.startswith("exchange")
+    ]
+    last = [durations.min(axis=1, keepdims=True) for durations in exchanges]
+    transfer = np.asarray(sum(last)).max(axis=(0, 1))
+    waits = np.asarray(sum(durations - least for durations, least in zip(exchanges, last, strict=True)))
+    moves = [durations.max(axis=0) for name, durations in phases.items() if name.startswith(("pack", "unpack"))]
     all_to_all = sum(moves, start=transfer)
-    summed = sum_of_phases(phases)
     yield "all_to_all", all_to_all
     yield "transfer", transfer
-    yield "wait", waits.max(axis=0)
+    yield "wait", waits.max(axis=(0, 1))
     if "kernel" in phases:
-        yield "all_to_all_share", all_to_all / summed
-        yield "closure_residual", (total - float(np.median(summed))) / total
+        yield "all_to_all_share", all_to_all / sum_of_phases(phases)
     seconds = float(np.median(transfer))
     yield "algbw", costs.exchanged_bytes(case) / seconds
     yield "busbw", costs.wire_bytes(case) / seconds
+
+
+def _residual(end_to_end: np.ndarray, phases: dict[str, np.ndarray]) -> float:
+    """Seconds of an iteration that are in none of its phases, on the rank where they are most; negative where
+    recording made the phases longer than the whole.
+
+    Rank by rank: what one rank loses between two phases the others spend waiting within one, so that the slowest
+    rank's sum would have it.
+    """
+    missing = np.median(end_to_end, axis=1) - np.median(np.asarray(sum(phases.values())), axis=1)
+    return float(missing[np.argmax(np.abs(missing))])
 
 
 def by_rank(durations: dict[str, list[float]]) -> np.ndarray:
