@@ -13,7 +13,8 @@ from fiabench.cases.case import Case
 from fiabench.devices.base import Device
 from fiabench.measure.check import check_attention
 from fiabench.measure.pipeline import Pipeline, build
-from fiabench.measure.sampling import Stopping, sample
+from fiabench.measure.sampling import Sampled, Stopping, sample
+from fiabench.results.metrics import END_TO_END
 from fiabench.ulysses.groups import RankGroups
 
 
@@ -66,16 +67,18 @@ def measure(case: Case, device: Device, groups: RankGroups, stopping: Stopping) 
         "warmup_seconds": sampled.warmup_seconds,
         "sampling_seconds": sampled.sampling_seconds,
     }
-    reason = "" if sampled.settled else _unsettled(sampled.half_width, stopping)
+    reason = "" if sampled.settled else _unsettled(sampled, stopping)
     status = "ok" if sampled.settled else "unsettled"
     return Outcome(status, reason, check, timing, dict(sampled.seconds), device.peak_memory())
 
 
-def _unsettled(half_width: float, stopping: Stopping) -> str:
-    return (
-        f"the median is known to ±{100 * half_width:.2g} %, not ±{100 * stopping.half_width:g} %, "
-        f"after {stopping.max_seconds:g} s or {stopping.max_samples} samples"
-    )
+def _unsettled(sampled: Sampled, stopping: Stopping) -> str:
+    count = len(sampled.seconds[END_TO_END])
+    cap = f"at most {stopping.max_samples} in {stopping.max_seconds:g} s"
+    if sampled.half_width <= stopping.half_width:
+        return f"{count} samples are too few, {stopping.min_samples} are wanted ({cap})"
+    known = f"the median is known to ±{100 * sampled.half_width:.2g} %, not ±{100 * stopping.half_width:g} %"
+    return f"{known}, after {count} samples ({cap})"
 
 
 def _check(case: Case, pipeline: Pipeline, device: Device, rank: int) -> tuple[dict[str, Any], float]:
