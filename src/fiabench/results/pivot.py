@@ -145,7 +145,7 @@ def legend(measurements: list[Measurement]) -> list[str]:
         lines.append(
             "a2a: pack + transfer + unpack, both ways; its share is of the sum of the phases; wait is not in it"
         )
-        lines.append("closure residual: (total without recording - sum of the phases) / total, on the rank where it is most")
+        lines.append("closure residual: (total without recording - sum of the phases) / total, of the worst rank")
     if any(measurement.status == "unsettled" for measurement in measurements):
         lines.append("~ unsettled: the cap on time or samples came before the interval was as narrow as the sweep asks")
     if any(measurement.timing.get("oversubscribed") for measurement in measurements):
