@@ -55,21 +55,22 @@ class Case(NamedTuple):
     @property
     def id(self) -> str:
         """The case in one word, the same on every box; parts at their usual value are left out."""
+        # One format and no list: `plan --json` asks this of a million cases.
         if self.measure == "exchange":
-            parts = [f"exchange.{self.dtype}.u{self.ulysses}.bytes{self.exchange_bytes}"]
+            text = f"exchange.{self.dtype}.u{self.ulysses}.bytes{self.exchange_bytes}"
         else:
-            parts = [
-                f"{self.measure}.{self.op}.{self.layout}.{self.dtype}.{self.mask}",
-                f"b{self.batch}.q{self.seq_len_q}.kv{self.seq_len_kv}",
-                f"h{self.heads}.{self.kv_heads}.d{self.head_dim}.tp{self.tp}.u{self.ulysses}",
-            ]
+            measure, op, layout, dtype, mask, q, kv, batch, heads, kv_heads, head_dim, tp, ulysses, *_ = self
+            text = (
+                f"{measure}.{op}.{layout}.{dtype}.{mask}.b{batch}.q{q}.kv{kv}"
+                f".h{heads}.{kv_heads}.d{head_dim}.tp{tp}.u{ulysses}"
+            )
             if self.exchange != "none":
-                parts.append(self.exchange)
+                text = f"{text}.{self.exchange}"
         if self.replicas != "one":
-            parts.append(f"replicas-{self.replicas}")
+            text = f"{text}.replicas-{self.replicas}"
         if self.threads:
-            parts.append(f"threads{self.threads}")
-        return ".".join(parts)
+            text = f"{text}.threads{self.threads}"
+        return text
 
     @property
     def described_world_size(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import types
 import typing
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeGuard
 
 from pydantic import BaseModel, Tag, ValidationError
 
@@ -111,9 +111,14 @@ def _known_keys(location: tuple[Any, ...]) -> list[str]:
     for step in location:
         kind = _into(kind, step)
     kind = _bare(kind)
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
+    if _is_model(kind):
         return [field.alias or name for name, field in kind.model_fields.items()]
     return []
+
+
+def _is_model(kind: Any) -> TypeGuard[type[BaseModel]]:
+    # To Python 3.10 list[int] is a type, and no class.
+    return typing.get_origin(kind) is None and isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
 def _bare(kind: Any) -> Any:
@@ -123,7 +128,7 @@ def _bare(kind: Any) -> Any:
 def _into(kind: Any, step: Any) -> Any:
     """The type one step of pydantic's location further in."""
     kind = _bare(kind)
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
+    if _is_model(kind):
         for name, field in kind.model_fields.items():
             if step == (field.alias or name):
                 return field.annotation

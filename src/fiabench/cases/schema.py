@@ -15,6 +15,7 @@ from functools import reduce
 from operator import or_
 from typing import Annotated, Any, Literal, NamedTuple
 
+import pydantic
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -61,7 +62,7 @@ def says(allowed: str) -> WrapValidator:
 class Keys(BaseModel):
     """A mapping whose keys are all known."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 # --- single values ---------------------------------------------------------------------------------------------------
@@ -509,8 +510,9 @@ class SweepFile(Keys):
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of a sweep file."""
-    schema = SweepFile.model_json_schema(by_alias=True)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+    made = f"Made by python -m fiabench.cases.schema with pydantic {pydantic.VERSION}"
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$comment": made}
+    return {**head, **SweepFile.model_json_schema(by_alias=True)}
 
 
 def json_schema_text() -> str:
