@@ -62,6 +62,15 @@ def compute(case: Case, samples: Samples, peak_flops: float | None, peak_memory:
     return {name: _entry(name, value) for name, value in _values(case, samples, peak_flops, peak_memory)}
 
 
+def series(case: Case, samples: Samples) -> dict[str, np.ndarray]:
+    """The values behind each metric that is a median: one an iteration, in the order taken, in the metric's unit.
+
+    The order and number of `total` differ from the others': its iterations are not the instrumented ones.
+    """
+    values = _values(case, samples, None, None)
+    return {name: value for name, value in values if isinstance(value, np.ndarray)}
+
+
 def _entry(name: str, value: float | np.ndarray) -> dict[str, Any]:
     declared = METRICS[name]
     entry: dict[str, Any] = {"unit": declared.unit, "better": declared.better}
