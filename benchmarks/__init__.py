@@ -1,0 +1,1 @@
+"""The asv suite: one question to a module. Nothing here imports torch."""
