@@ -46,4 +46,5 @@ class Accelerator:
         return int(total - free)
 
     def is_out_of_memory(self, error: BaseException) -> bool:
-        return isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error).lower()
+        # torch.OutOfMemoryError is this one's name from torch 2.5 on; torch_npu raises a plain RuntimeError.
+        return isinstance(error, torch.cuda.OutOfMemoryError) or "out of memory" in str(error).lower()

@@ -22,7 +22,7 @@ class Device(Protocol):
 
     @classmethod
     def count(cls) -> int:
-        """Devices that ranks can be bound to; 0 where there are none. A CPU counts as many as ranks ask for."""
+        """Devices that ranks can be bound to; 0 where there are none. A CPU's are the cores it may use."""
         ...
 
     @classmethod

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from fiabench.devices.accelerator import Accelerator
+from fiabench.devices.driver import nvidia_version
 
 
 class CudaDevice(Accelerator):
@@ -20,7 +21,7 @@ class CudaDevice(Accelerator):
         return {
             "name": properties.name,
             "memory_bytes": properties.total_memory,
-            "driver": None,
+            "driver": nvidia_version(),
             "cuda": torch.version.cuda,
             "nccl": ".".join(map(str, torch.cuda.nccl.version())),
         }
