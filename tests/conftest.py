@@ -1,6 +1,11 @@
 """Order of the tests: what is quick comes first, so that a plain mistake shows within seconds."""
 
 import pytest
+from hypothesis import settings
+
+# A busy box makes any example slow once; pytest's own timeout ends a test that hangs.
+settings.register_profile("fiabench", deadline=None)
+settings.load_profile("fiabench")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

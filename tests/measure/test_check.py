@@ -1,0 +1,320 @@
+"""The correctness gate on real ranks: what is right passes, and each planted fault is `wrong`, with a reason that
+names it. A fault that stayed unseen would publish the latency of something that is no attention.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+
+import pytest
+import torch
+
+from fiabench import ops
+from fiabench.measure import check
+from fiabench.measure.check import check_attention, sample_rows
+from fiabench.measure.one import measure
+from fiabench.measure.pipeline import build
+from fiabench.measure.sampling import Stopping
+from fiabench.ulysses.exchange import BareExchange, Exchange
+from tests.ulysses.points import exchange_alone, make_case
+from tests.ulysses.ranks import run_ranks
+
+SHORT = Stopping(half_width=10.0, min_samples=2, max_samples=2, max_seconds=20.0, warmup_max_seconds=0.0)
+
+
+def outcomes(groups, device, cases):
+    results = {}
+    for name, case in cases:
+        outcome = measure(case, device, groups, SHORT)
+        results[name] = (outcome.status, outcome.reason, outcome.check, list(outcome.samples))
+    return results
+
+
+def variants(ranks):
+    geometries = {
+        "grouped": {"kv_heads": ranks},
+        "one kv head": {"kv_heads": 1, "batch": 2},
+        "cross attention": {"seq_len_kv": 36},
+    }
+    heads = 12 if ranks == 3 else 8
+    kinds = (("fia", "fp16"), ("fia", "bf16"), ("sdpa", "fp32"))
+    variants = itertools.product(geometries, kinds, ("separate", "packed"), ("BNSD", "BSND"), ("none", "causal"))
+    for name, (op, dtype), exchange, layout, mask in variants:
+        fields = {"heads": heads, "op": op, "dtype": dtype, "exchange": exchange, "layout": layout, "mask": mask}
+        yield f"{name} {fields}", make_case(ulysses=ranks, **fields, **geometries[name])
+
+
+@pytest.mark.parametrize("ranks", [2, 3, 4])
+def test_what_is_right_passes(ranks):
+    cases = list(variants(ranks))
+    for answer in run_ranks(ranks, outcomes, cases):
+        assert len(answer) == len(cases)
+        for name, (status, _, outcome, phases) in answer.items():
+            assert status in ("ok", "unsettled"), name
+            assert (outcome["passed"], outcome["exchange"]) == (True, "exact"), name
+            assert 0 < outcome["max_error"] <= outcome["tolerance"], name
+            assert len(phases) == 8, name
+
+
+def test_a_bare_exchange_says_exact():
+    case = exchange_alone(ulysses=3, heads=12)
+    for status, _, outcome, phases in (answer["bare"] for answer in run_ranks(3, outcomes, [("bare", case)])):
+        assert status in ("ok", "unsettled")
+        assert outcome == {"passed": True, "exchange": "exact"}
+        assert phases == ["exchange_in", "end_to_end"]
+
+
+def test_every_group_of_a_deployment_is_checked():
+    cases = [
+        ("ulysses", make_case(heads=16, tp=2, replicas="all")),
+        ("bare", exchange_alone(heads=16, tp=2, replicas="all")),
+        ("alone", make_case(heads=16, tp=4, ulysses=1, replicas="all")),
+    ]
+    for answer in run_ranks(4, outcomes, cases):
+        for name, (status, reason, outcome, _) in answer.items():
+            assert status in ("ok", "unsettled"), (name, reason)
+            assert outcome["passed"], name
+
+
+# --- Faults, planted in the rank's own process. Each takes the rank and breaks something there.
+
+
+def swapped_slabs(rank):
+    def swap(exchange):
+        for slot in exchange._slots.values():
+            slot.received[[0, 1]] = slot.received[[1, 0]]
+
+    _after(Exchange, "exchange_in", swap)
+
+
+def swapped_slabs_back(rank):
+    def swap(exchange):
+        exchange._wire_out.received[[0, 1]] = exchange._wire_out.received[[1, 0]]
+
+    _after(Exchange, "exchange_out", swap)
+
+
+def zeros_beyond_two_ranks(rank):
+    def zero(exchange):
+        for slot in exchange._slots.values():
+            slot.received[2:] = 0
+
+    _after(Exchange, "exchange_in", zero)
+
+
+def heads_off_by_one(rank):
+    original = Exchange.pack_in
+
+    def pack_in(self, query, key, value):
+        original(self, query, key.roll(1, 2), value)
+
+    Exchange.pack_in = pack_in
+
+
+def tokens_off_by_one_on_rank_1(rank):
+    if rank == 1:
+        _after(Exchange, "unpack_in", lambda exchange: exchange.value.copy_(exchange.value.roll(1, -2)))
+
+
+def no_exchange_in(rank):
+    Exchange.exchange_in = lambda self: None
+
+
+def no_exchange_out(rank):
+    Exchange.exchange_out = lambda self: None
+
+
+def no_exchange_out_after_the_exchanges_check(rank):
+    """What arrived in the former iteration must not pass for this one's."""
+    calls = itertools.count()
+    original = Exchange.exchange_out
+    Exchange.exchange_out = lambda self: original(self) if next(calls) < 1 else None
+
+
+def no_unpack_in(rank):
+    Exchange.unpack_in = lambda self: None
+
+
+def wrong_head_grouping(rank):
+    """Query head h uses kv head h % 2, where h // 2 is right; every shape is as it should be."""
+
+    def prepare(prepared, case, query, key, value):
+        axis = 1 if case.layout == "BNSD" else 2
+        order = torch.arange(query.size(axis)).view(2, -1).T.flatten()
+        return lambda: prepared(case, query.index_select(axis, order), key, value)().index_select(axis, order.argsort())
+
+    _prepare(prepare)
+
+
+def causal_mask_dropped(rank):
+    _prepare(lambda prepared, case, *tensors: prepared(case._replace(mask="none"), *tensors))
+
+
+def causal_mask_aligned_to_the_top_left(rank):
+    def prepare(prepared, case, query, key, value):
+        def launch():
+            return torch.nn.functional.scaled_dot_product_attention(query, key, value, is_causal=True)
+
+        return launch
+
+    _prepare(prepare)
+
+
+def scale_forgotten(rank):
+    _prepare(lambda prepared, case, query, key, value: lambda: prepared(case, query * case.head_dim**0.5, key, value)())
+
+
+def nan_output(rank):
+    _output(lambda output: output.index_fill(-1, torch.tensor([3]), torch.nan))
+
+
+def one_nan_on_the_last_rank(rank):
+    if rank == 1:
+        _output(lambda output: output.index_fill(2, torch.tensor([output.size(2) - 1]), torch.nan))
+
+
+def output_never_written(rank):
+    _output(lambda output: torch.full_like(output, torch.nan))
+
+
+def heads_of_the_output_rolled(rank):
+    _output(lambda output: output.roll(1, 1))
+
+
+def _after(cls, method, more):
+    original = getattr(cls, method)
+
+    def faulty(self, *arguments):
+        original(self, *arguments)
+        more(self)
+
+    setattr(cls, method, faulty)
+
+
+def _prepare(faulty):
+    operator = ops.load("sdpa")
+    prepared = operator.prepare
+    operator.prepare = lambda *arguments: faulty(prepared, *arguments)
+
+
+def _output(change):
+    def prepare(prepared, *arguments):
+        launch = prepared(*arguments)
+        return lambda: change(launch())
+
+    _prepare(prepare)
+
+
+FAULTS = [
+    (swapped_slabs, {}, "query after exchange_in: .* out of place"),
+    (swapped_slabs, {"exchange": "packed", "layout": "BSND"}, "query after exchange_in: .* out of place"),
+    (swapped_slabs_back, {}, "output after exchange_out: .* out of place"),
+    (zeros_beyond_two_ranks, {"ulysses": 4}, "query after exchange_in: .* first at .0, 12, 0, "),
+    (heads_off_by_one, {}, "key after exchange_in"),
+    (heads_off_by_one, {"kv_heads": 2}, "key after exchange_in"),
+    (tokens_off_by_one_on_rank_1, {}, "value after exchange_in"),
+    (no_exchange_in, {}, "query after exchange_in.*key after.*value after"),
+    (no_exchange_in, {"exchange": "packed"}, "query after exchange_in.*key after.*value after"),
+    (no_exchange_in, {"layout": "BSND"}, "query after exchange_in.*key after.*value after"),
+    (no_exchange_out, {}, "output after exchange_out"),
+    (no_exchange_out_after_the_exchanges_check, {}, "head 0: not finite, or not written"),
+    (no_unpack_in, {}, "query after exchange_in"),
+    (wrong_head_grouping, {"heads": 16, "kv_heads": 4}, r"head \d+: error .* tolerance 0.001"),
+    (causal_mask_dropped, {"mask": "causal"}, r"head \d+: error"),
+    (causal_mask_dropped, {"mask": "causal", "seq_len_kv": 36}, r"head \d+: error"),
+    (causal_mask_aligned_to_the_top_left, {"mask": "causal", "seq_len_kv": 36}, r"head \d+: error"),
+    (scale_forgotten, {}, r"head \d+: error"),
+    (nan_output, {}, "head 0: not finite"),
+    (one_nan_on_the_last_rank, {}, "head 4: not finite"),
+    (output_never_written, {}, "head 0: not finite"),
+    (heads_of_the_output_rolled, {}, r"head \d+: error"),
+]
+LATER = {wrong_head_grouping, causal_mask_dropped, causal_mask_aligned_to_the_top_left, scale_forgotten, nan_output}
+LATER |= {one_nan_on_the_last_rank, output_never_written, heads_of_the_output_rolled}
+LATER |= {no_exchange_out_after_the_exchanges_check}
+"""Faults that the exchanges' own check has no part in."""
+
+
+def with_fault(groups, device, fault, case):
+    fault(groups.rank)
+    return outcomes(groups, device, [("it", case)])["it"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "changes", "words"),
+    [pytest.param(*row, id="-".join((row[0].__name__, *map(str, row[1].values())))) for row in FAULTS],
+)
+def test_a_fault_is_wrong_and_named(fault, changes, words):
+    case = make_case(**changes)
+    answers = run_ranks(case.ulysses, with_fault, fault, case)
+    reasons = [reason for status, reason, _, _ in answers]
+    assert [status for status, *_ in answers] == case.ulysses * ["wrong"]  # also on ranks that saw nothing wrong
+    assert any(re.search(words, reason) for reason in reasons), reasons
+    assert all(not phases for *_, phases in answers), "a wrong case has no samples"
+    exchanged = {outcome["exchange"] for _, _, outcome, _ in answers}
+    assert ("wrong" in exchanged) == (fault not in LATER)
+
+
+def with_exactly_one(groups, device, case):
+    """check_attention on a right output, then on the same with one sampled element changed."""
+    pipeline = build(case, 0, None, device)
+    pipeline.run()
+    output = pipeline.attention().clone()
+    right = check_attention(case, output, 0)
+    output[0, sample_rows(case.seq_len_q)[5], 3, 7] += 0.5
+    return right, check_attention(case, output, 0)
+
+
+def test_one_element_of_a_sampled_row_is_enough():
+    case = make_case(measure="kernel", ulysses=1, seq_len_q=100)
+    ((right, changed),) = run_ranks(1, with_exactly_one, case)
+    assert right["passed"]
+    assert right["rows"] == 16
+    assert not changed["passed"]
+    assert "head 3:" in changed["wrong"]
+
+
+def test_an_output_of_another_shape_is_named_and_compared_with_the_case():
+    case = make_case(measure="kernel", ulysses=1, seq_len_kv=36)
+    outcome = check_attention(case, torch.zeros(1, 36, 8, 16), 0)
+    assert not outcome["passed"]
+    assert outcome["wrong"] == "output shape [1, 36, 8, 16], wanted [1, 24, 8, 16]"
+
+
+@pytest.mark.parametrize("tokens", [1, 2, 15, 16, 17, 1000, 25200])
+def test_sampled_rows_hold_both_ends_and_spread_evenly(tokens):
+    rows = sample_rows(tokens)
+    assert rows[0] == 0
+    assert rows[-1] == tokens - 1
+    assert len(rows) == min(tokens, check.ROWS_PER_RANK)
+    gaps = [after - before for before, after in itertools.pairwise(rows)]
+    assert not gaps or max(gaps) - min(gaps) <= 1
+
+
+def test_position_codes_tell_every_element_of_a_long_sequence_apart():
+    """Tokens beyond 16 bits, heads, batch entries and tensors: two alike would hide a swap of the two."""
+    case = make_case(batch=2, dtype="bf16", head_dim=16)
+    tokens = range((1 << 16) - 2, (1 << 16) + 2)
+    for tensor, other in itertools.combinations(range(3), 2):
+        codes = torch.cat(
+            [check._codes(case, which, tokens, range(40), torch.device("cpu")) for which in (tensor, other)]
+        )
+        rows = codes.reshape(-1, case.head_dim).tolist()
+        assert len({tuple(row) for row in rows}) == len(rows)
+
+
+def bare_fault(groups, device, case):
+    if groups.rank == 2:
+        BareExchange.exchange_in = lambda self: (_bare(self), self.received[1].zero_())
+    return outcomes(groups, device, [("it", case)])["it"][:2]
+
+
+_bare = BareExchange.exchange_in
+
+
+def test_a_bare_exchange_that_loses_a_slab_is_wrong_on_every_rank():
+    answers = run_ranks(3, bare_fault, exchange_alone(ulysses=3, heads=12))
+    assert [status for status, _ in answers] == 3 * ["wrong"]
+    assert [bool(reason) for _, reason in answers] == [False, False, True]
+    assert "bytes from rank 1 out of place" in answers[2][1]

@@ -1,0 +1,82 @@
+"""Closure and attribution on real ranks: time planted in a known place is found there and nowhere else.
+
+Ratios only, with wide bounds: the box may be busy.
+"""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import torch
+
+from fiabench.measure.pipeline import Step, build
+from fiabench.measure.sampling import Stopping, sample
+from fiabench.results import metrics
+from tests.ulysses.points import make_case
+from tests.ulysses.ranks import run_ranks
+
+SLEEP = 0.03
+"""Seconds: several times what the whole pipeline of the tiny case takes."""
+TWELVE = Stopping(half_width=1e-9, min_samples=12, max_samples=12, max_seconds=60.0, warmup_max_seconds=0.5)
+RANKS = 2
+CASE = make_case(ulysses=RANKS)
+
+
+def planted(groups, device, after, rank, inside):
+    """Samples of the case, with a sleep planted on ``rank`` (None: on all) after the phase ``after``."""
+    torch.set_num_threads(1)
+    pipeline = build(CASE, groups.rank, groups.ulysses(RANKS), device)
+    pipeline.run()
+    if after and rank in (None, groups.rank):
+        index = next(index for index, step in enumerate(pipeline.steps) if step.phase == after)
+        nap = Step(after if inside else None, lambda: time.sleep(SLEEP))
+        pipeline.steps.insert(index + 1, nap)
+    return dict(sample(pipeline, device, groups, TWELVE, 0.001).seconds)
+
+
+def measured(after=None, rank=None, inside=False):
+    answers = run_ranks(RANKS, planted, after, rank, inside)
+    samples = {phase: {str(rank): answer[phase] for rank, answer in enumerate(answers)} for phase in answers[0]}
+    return {name: entry["value"] for name, entry in metrics.compute(CASE, samples, None, None).items()}
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return measured()
+
+
+@pytest.mark.parametrize("after", ["unpack_in", "kernel"])
+@pytest.mark.parametrize("rank", [None, 1])
+def test_a_sleep_between_two_phases_is_the_closure_residual(plain, after, rank):
+    """On one rank too: that the other waits for it must not make the gap look like a phase."""
+    found = measured(after, rank)
+    missing = found["closure_residual"] * found["total"]
+    assert 0.7 < missing / SLEEP < 1.5
+    assert abs(plain["closure_residual"] * plain["total"]) < 0.2 * SLEEP
+    assert found["kernel"] < 0.5 * SLEEP
+    assert found["all_to_all"] < 0.5 * SLEEP
+
+
+def test_a_slow_kernel_on_one_rank_is_wait_on_the_other_and_not_transfer(plain):
+    found = measured("kernel", rank=1, inside=True)
+    assert 0.7 < found["kernel"] / SLEEP < 1.5
+    assert 0.7 < found["wait"] / SLEEP < 1.5
+    assert found["transfer"] < 0.4 * SLEEP
+    assert found["all_to_all"] < 0.4 * SLEEP
+    assert abs(found["closure_residual"]) < 0.3
+    assert plain["wait"] < 0.3 * SLEEP
+
+
+def test_a_late_rank_before_the_first_exchange_is_wait_too():
+    found = measured("pack_in", rank=0, inside=True)
+    assert 0.7 < found["wait"] / SLEEP < 1.5
+    assert found["transfer"] < 0.4 * SLEEP
+    assert 0.7 < found["all_to_all"] / SLEEP < 1.5, "packing is the all-to-all's own work"
+
+
+def test_a_slow_exchange_is_transfer_on_all_ranks():
+    found = measured("exchange_out", inside=True)
+    assert 0.7 < found["transfer"] / SLEEP < 1.5
+    assert found["wait"] < 0.3 * SLEEP
+    assert 0.7 < found["all_to_all_share"] <= 1.0
