@@ -15,6 +15,7 @@ from fiabench.figures import NothingToDraw, labels, series, slide, style
 from fiabench.results.measurement import Measurement
 from fiabench.results.metrics import PHASES, by_rank
 from fiabench.results.rundir import Run
+from fiabench.results.units import percent
 
 ABOUT = "The phases of one Ulysses attention, stacked, by Ulysses degree for each sequence length."
 
@@ -28,6 +29,8 @@ LOOKS: dict[str, dict[str, Any]] = {
 """The stack's parts from the axis outwards: kernels begin at zero, so that they compare best."""
 MAX_PANELS = 4
 MAX_BARS = 16
+LARGE_RESIDUAL = 0.05
+"""From here on the part of the time that is in no phase is written beside the bar."""
 
 
 def draw(run: Run) -> Figure:
@@ -40,12 +43,14 @@ def draw(run: Run) -> Figure:
     lengths = sorted({tokens(m) for line in bars for m in line.points})
     shown = [lengths[i] for i in sorted({round(i) for i in np.linspace(0, len(lengths) - 1, MAX_PANELS)})]
     drawn = [m for line in bars for m in line.points if tokens(m) in shown]
+    large = any(abs(m.value("closure_residual") or 0) >= LARGE_RESIDUAL for m in drawn)
     figure, panels = slide.slide(
         "Phases of one Ulysses attention",
         [labels.device_line(run.environment, drawn), lines.common],
         [
             "bars: mean over the ranks, of the middle half of the iterations",
-            "marker: slowest rank's median end to end, without inner recording; what the bar misses is the residual",
+            "marker: slowest rank's median end to end, without inner recording",
+            f"percent: closure residual on the worst rank, from {percent(LARGE_RESIDUAL)} up" if large else "",
             f"{len(lengths) - len(shown)} sequence lengths between are not drawn" if len(shown) < len(lengths) else "",
             f"{left} more bars are not drawn" if left > 0 else "",
             lines.note,
@@ -61,7 +66,7 @@ def draw(run: Run) -> Figure:
                 if tokens(measurement) == length:
                     bar(axes, row, measurement)
         axes.set_title(f"{length:,.0f} tokens")
-        axes.set_xlim(0, axes.dataLim.x1 * 1.08)
+        axes.set_xlim(0, axes.dataLim.x1 * (1.25 if large else 1.08))
         axes.grid(axis="y", visible=False)
         axes.tick_params(axis="y", length=0)
         axes.xaxis.set_major_locator(MaxNLocator(4 if len(shown) > 2 else 8, steps=[1, 2, 2.5, 5, 10]))
@@ -69,7 +74,8 @@ def draw(run: Run) -> Figure:
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _, scale=scale: f"{value / scale:,.4g}"))
         axes.set_xlabel(unit)
     panels[0].set_yticks(range(len(bars)), [lines.name(line) for line in bars], fontsize=13)
-    panels[0].set_ylim(len(bars) - 0.4, -0.6)
+    spare = max(0.0, (4 - len(bars)) / 2)  # few bars stay slim
+    panels[0].set_ylim(len(bars) - 0.4 + spare, -0.6 - spare)
     return figure
 
 
@@ -96,6 +102,11 @@ def bar(axes: Axes, row: int, measurement: Measurement) -> None:
     total = measurement.metrics["total"]["value"]
     face = "white" if measurement.status == "unsettled" else style.INK
     axes.plot([total], [row], "D", color=style.INK, markerfacecolor=face, markersize=7, gid="end_to_end")
+    residual = measurement.value("closure_residual") or 0.0
+    if abs(residual) >= LARGE_RESIDUAL:
+        text = ("+" if residual > 0 else "") + percent(residual)
+        end = max(start, total)
+        axes.annotate(text, (end, row), xytext=(9, 0), textcoords="offset points", va="center", fontsize=12)
 
 
 def phases(measurement: Measurement) -> dict[str, float]:
@@ -106,7 +117,7 @@ def phases(measurement: Measurement) -> dict[str, float]:
     taken = {name: by_rank(measurement.samples[name]) for name in PHASES if name in measurement.samples}
     zero = np.zeros_like(taken["kernel"])
     exchanges = [taken[name] for name in taken if name.startswith("exchange")]
-    transfers = [np.broadcast_to(durations.min(axis=0), durations.shape) for durations in exchanges]
+    transfers = [last_to_arrive(durations, measurement.case["ulysses"]) for durations in exchanges]
     parts = {
         "kernel": taken["kernel"],
         "pack": sum((taken[name] for name in taken if name.startswith("pack")), start=zero),
@@ -118,3 +129,9 @@ def phases(measurement: Measurement) -> dict[str, float]:
     quarter = sums.size // 4
     middle = np.argsort(sums, kind="stable")[quarter : sums.size - quarter]
     return {name: float(part.mean(axis=0)[middle].mean()) for name, part in parts.items()}
+
+
+def last_to_arrive(durations: np.ndarray, ulysses: int) -> np.ndarray:
+    """For each of [ranks, iterations] the least of the rank's Ulysses group: what the bytes took, without waiting."""
+    groups = durations.reshape(-1, ulysses, durations.shape[1])
+    return np.broadcast_to(groups.min(axis=1, keepdims=True), groups.shape).reshape(durations.shape)

@@ -44,7 +44,7 @@ def draw(run: Run) -> Figure:
     if roofs and bandwidth:
         draw_roofs(axes, roofs, bandwidth)
     widen(axes)
-    slide.log_ticks(axes, "x", lambda value: f"{value:,g}")
+    slide.log_ticks(axes, "x", lambda value: f"{value:,.10g}")
     slide.log_ticks(axes, "y", lambda value: labels.rate(value, "FLOP/s"))
     slide.name_columns(axes, {intensity(m): labels.tokens(m.case["seq_len_q"]) for m in lines.drawn}, "tokens")
     axes.set_xlabel("arithmetic intensity (FLOP/byte)")
@@ -86,8 +86,8 @@ def draw_roofs(axes: Axes, roofs: dict[float, list[str]], bandwidth: float) -> N
 
 
 def widen(axes: Axes) -> None:
-    """Gives points that stand close together a decade, so that the axes have ticks."""
-    for get, put in ((axes.get_xlim, axes.set_xlim), (axes.get_ylim, axes.set_ylim)):
-        low, high = get()
-        spare = max(1.0, 10 / (high / low)) ** 0.5
+    """Limits around everything drawn with some room, and no less than a decade, so that the axes have ticks."""
+    drawn = axes.dataLim
+    for (low, high), put in (((drawn.x0, drawn.x1), axes.set_xlim), ((drawn.y0, drawn.y1), axes.set_ylim)):
+        spare = max(1.6, (10 * low / high) ** 0.5)
         put(low / spare, high * spare)

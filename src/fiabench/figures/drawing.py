@@ -95,7 +95,7 @@ def _load(path: Path) -> ModuleType:
 def _where(error: Exception, path: Path) -> str:
     """The error with the line of the figure's file that it came from."""
     if isinstance(error, SyntaxError):
-        return f"{path.name}:{error.lineno}: {type(error).__name__}: {error.msg}"
+        return f"{Path(error.filename or path).name}:{error.lineno}: {type(error).__name__}: {error.msg}"
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
     place = f"{path.name}:{lines[-1]}" if lines else path.name
     return f"{place}: {type(error).__name__}: {error}"

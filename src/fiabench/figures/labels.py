@@ -93,7 +93,9 @@ def interval_note(drawn: Iterable[Measurement], metric: str) -> str:
     """What the error bars on ``metric`` are."""
     levels = [measurement.metrics[metric].get("level") for measurement in drawn]
     known = [level for level in levels if level is not None]
-    return f"error bars: {100 * min([0.95, *known]):.0f} % interval of the median, within this session"
+    lowest = min([0.95, *known])
+    words = "at least " if lowest < 0.95 else ""
+    return f"error bars: {words}{100 * lowest:.0f} % interval of the median, within this session"
 
 
 def not_drawn_note(measurements: Sequence[Measurement]) -> str:

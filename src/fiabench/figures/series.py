@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 from fiabench.figures.labels import SEPARATOR
 from fiabench.results.measurement import Measurement
 
-MAX_VARIANTS = 6
-"""Line styles that readers can tell apart; a run with more variants says how many are not drawn."""
+MAX_VARIANTS = 8
+"""Line styles and markers that readers can tell apart; a run with more variants says how many are not drawn."""
 MAX_ENTRIES = 10
 """Entries of a legend; lines beyond are explained by colour and style apart."""
 
@@ -152,6 +152,10 @@ def group(
     lines.sort(key=lambda line: (line.colour, kept.index(line.variant)))
     names, common = _names(kept, fields)
     left = len(variants) - len(kept)
+    shown = {line.colour for line in lines}
+    if len(shown) == 1 and len(kept) > 1:  # then colours are free for the variants
+        common = SEPARATOR.join(filter(None, (colour_names[lines[0].colour], common)))
+        colour_names = dict.fromkeys(shown, "")
     return Lines(
         lines=lines,
         colours=sorted(colour_names),
@@ -159,8 +163,13 @@ def group(
         colour_names=colour_names,
         variant_names=names,
         common=common,
-        note=f"{left} of {len(variants)} variants are not drawn: plot a filtered run to see them" if left else "",
+        note=f"{left} of {len(variants)} variants ({_varying(variants, fields)}) are not drawn" if left else "",
     )
+
+
+def _varying(variants: Iterable[tuple[Any, ...]], fields: tuple[str, ...]) -> str:
+    """The fields in which the variants differ."""
+    return ", ".join(field for field, values in zip(fields, zip(*variants), strict=True) if len(set(values)) > 1)
 
 
 def _names(variants: list[tuple[Any, ...]], fields: tuple[str, ...]) -> tuple[dict[tuple[Any, ...], str], str]:

@@ -149,16 +149,17 @@ def looks(lines: Lines) -> list[tuple[Any, Any, str]]:
     """Colour, line style and marker of each line.
 
     Colour follows the colour's value; style and marker follow the variant, so that those of one variant look alike.
-    With one variant the marker follows the colour's value too, which tells lines apart without colour.
+    With one variant the marker follows the colour's value too, which tells lines apart without colour; with one
+    colour's value the colour follows the variant.
     """
-    palette = dict(zip(lines.colours, style.colours(len(lines.colours)), strict=True))
+    palette = style.colours(max(len(lines.colours), len(lines.variants)))
     result = []
     for line in lines.lines:
-        variant = lines.variants.index(line.variant)
+        colour, variant = lines.colours.index(line.colour), lines.variants.index(line.variant)
         dashes, marker = _variant_look(variant)
         if len(lines.variants) == 1:
-            _, marker = _variant_look(lines.colours.index(line.colour))
-        result.append((palette[line.colour], dashes, marker))
+            _, marker = _variant_look(colour)
+        result.append((palette[variant if len(lines.colours) == 1 else colour], dashes, marker))
     return result
 
 
@@ -172,12 +173,19 @@ def legend(axes: Axes, lines: Lines, title: str, extra: Sequence[Line2D] = (), j
     if any(point.status == "unsettled" for point in lines.drawn):
         entries.append(_key(UNSETTLED, color=style.QUIET, linestyle="none", marker="o", markerfacecolor="white"))
     entries += extra
-    if entries:
-        made = axes.legend(
-            handles=entries, title=title, loc="upper left", bbox_to_anchor=(1.01, 1.02), alignment="left", borderpad=0
-        )
-        made.get_title().set_fontsize(13)
-        made.get_title().set_color(style.QUIET)
+    crowded = len(entries) > 13
+    made = axes.legend(
+        handles=entries,
+        title=title if len(lines.colours) > 1 or len(lines.lines) == 1 else None,
+        loc="upper left",
+        bbox_to_anchor=(1.01, 1.02),
+        alignment="left",
+        borderpad=0,
+        fontsize=12 if crowded else 13,
+        labelspacing=0.35 if crowded else 0.5,
+    )
+    made.get_title().set_fontsize(13)
+    made.get_title().set_color(style.QUIET)
 
 
 def _entries(lines: Lines, joined: bool) -> list[Line2D]:
@@ -189,7 +197,7 @@ def _entries(lines: Lines, joined: bool) -> list[Line2D]:
 
 def _factored(lines: Lines, joined: bool) -> list[Line2D]:
     shown = {line.colour for line in lines.lines}
-    palette = dict(zip(lines.colours, style.colours(len(lines.colours)), strict=True))
+    palette = dict(zip(lines.colours, style.colours(max(len(lines.colours), len(lines.variants)))))
     names = {value: lines.colour_names[value] for value in lines.colours if value in shown}
     entries = [_key(name, color=palette[value], linewidth=5) for value, name in names.items()]
     if len(lines.variants) > 1:
