@@ -10,7 +10,8 @@ from typing import Annotated, Any, NamedTuple, TypeGuard
 from pydantic import BaseModel, Tag, ValidationError
 
 from fiabench.cases.errors import Problem, describe, nearest
-from fiabench.cases.schema import WRONG, SweepFile
+from fiabench.cases.forms import WRONG
+from fiabench.cases.schema import SweepFile
 from fiabench.cases.source import Document, Path_, Surprise
 
 _UNMISTAKEN = ("name", "about", "sampling", "include", "profiles", "axes")

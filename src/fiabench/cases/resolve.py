@@ -12,9 +12,10 @@ from typing import Any
 
 from fiabench.cases.complaints import Checked
 from fiabench.cases.errors import Problem
+from fiabench.cases.forms import Bounds, Buffer, Range, SizeRange, Video
 from fiabench.cases.models import models
 from fiabench.cases.quantities import WAN_FRAMES, WAN_PIXELS, stepped, video_tokens
-from fiabench.cases.schema import AXES, Bounds, Buffer, Exclude, Geometry, Range, SizeRange, SweepFile, Video
+from fiabench.cases.schema import AXES, Exclude, Geometry, SweepFile
 from fiabench.cases.source import Document, Path_
 from fiabench.cases.sweep import BufferOf, Factor, Rule, Sweep, Value, axes_of
 
