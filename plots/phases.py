@@ -50,7 +50,7 @@ def draw(run: Run) -> Figure:
         [
             "bars: mean over the ranks, of the middle half of the iterations",
             "marker: slowest rank's median end to end, without inner recording",
-            f"percent: closure residual on the worst rank, from {percent(LARGE_RESIDUAL)} up" if large else "",
+            f"percent: closure residual on the worst rank, from {100 * LARGE_RESIDUAL:.0f} % up" if large else "",
             f"{len(lengths) - len(shown)} sequence lengths between are not drawn" if len(shown) < len(lengths) else "",
             f"{left} more bars are not drawn" if left > 0 else "",
             lines.note,
@@ -97,7 +97,8 @@ def tokens(measurement: Measurement) -> int:
 def bar(axes: Axes, row: int, measurement: Measurement) -> None:
     start = 0.0
     for name, seconds in phases(measurement).items():
-        axes.barh(row, seconds, left=start, height=0.66, label=name, **LOOKS[name])
+        if seconds:
+            axes.barh(row, seconds, left=start, height=0.66, label=name, **LOOKS[name])
         start += seconds
     total = measurement.metrics["total"]["value"]
     face = "white" if measurement.status == "unsettled" else style.INK
