@@ -6,9 +6,9 @@ are there. Everything else in the directory (tables, figures) can be rebuilt fro
 
 from __future__ import annotations
 
-import errno
 import json
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,13 +50,16 @@ class RunDirectory:
 
         Raises InputError where the path holds a run already or cannot be written.
         """
-        if (path / HEADER).exists():
-            raise InputError.plain(f"{path}: holds a run already; go on with --resume {path}, or name another --out")
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise InputError.plain(f"{path}: is there and is no empty directory; name another --out")
         directory = cls(path, {"format": FORMAT, **header})
-        made = [parent for parent in (path, *path.parents) if not parent.exists()]
+        made: list[Path] = []
         try:
+            if (path / HEADER).exists():
+                raise InputError.plain(
+                    f"{path}: holds a run already; go on with --resume {path}, or name another --out"
+                )
+            if path.exists() and (not path.is_dir() or any(path.iterdir())):
+                raise InputError.plain(f"{path}: is there and is no empty directory; name another --out")
+            made = [folder for folder in (path, *path.parents) if not folder.exists()]
             path.mkdir(parents=True, exist_ok=True)
             directory.write_header()
         except OSError as error:
@@ -82,33 +85,42 @@ class RunDirectory:
     def write_header(self) -> None:
         """Writes `run.json` whole or not at all."""
         draft = self.path / (HEADER + ".part")
+        content = _encode(self.header, indent=2)
         try:
-            with draft.open("w", encoding="utf-8") as file:
-                json.dump(self.header, file, indent=2, ensure_ascii=False)
-                file.write("\n")
+            with draft.open("wb") as file:
+                file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
             draft.replace(self.path / HEADER)
         except OSError:
-            draft.unlink(missing_ok=True)
+            with suppress(OSError):
+                draft.unlink()
             raise
 
     def append(self, measurement: Measurement) -> None:
         """Adds a line to `cases.jsonl`; raises InputError, with no half line left, where the disk is full."""
-        line = json.dumps(measurement.as_dict(), ensure_ascii=False, allow_nan=False).encode() + b"\n"
-        with (self.path / CASES).open("ab", buffering=0) as file:
-            before = file.tell()
-            try:
-                written = file.write(line)
-                if written != len(line):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-                os.fsync(file.fileno())
-            except OSError as error:
-                file.truncate(before)
-                raise InputError.plain(
-                    f"{self.path / CASES}: cannot be written ({error.strerror}); the cases before are kept: "
-                    f"make room, then go on with --resume {self.path}"
-                ) from error
+        line = _encode(measurement.as_dict())
+        try:
+            with (self.path / CASES).open("ab", buffering=0) as file:
+                before = file.tell()
+                try:
+                    while line:  # a disk that gets full takes a part, and only the next write says why
+                        line = line[file.write(line) :]
+                    os.fsync(file.fileno())
+                except OSError:
+                    file.truncate(before)
+                    raise
+        except OSError as error:
+            raise InputError.plain(
+                f"{self.path / CASES}: cannot be written ({error.strerror}); the cases before are kept: "
+                f"make room, then go on with --resume {self.path}"
+            ) from error
+
+
+def _encode(value: dict[str, Any], indent: int | None = None) -> bytes:
+    """One JSON object and a newline. What is no Unicode (an environment variable may hold any bytes) is escaped."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+    return text.encode("utf-8", "backslashreplace") + b"\n"
 
 
 def read_run(path: Path) -> Run:
@@ -129,10 +141,14 @@ def read_run(path: Path) -> Run:
 
 
 def _read_cases(path: Path) -> list[Measurement]:
-    if not path.exists():
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
         return []
+    except OSError as error:
+        raise InputError.plain(f"{path}: cannot be read ({error.strerror})") from error
     measurements = []
-    for number, line in enumerate(path.read_bytes().splitlines(keepends=True), start=1):
+    for number, line in enumerate(content.splitlines(keepends=True), start=1):
         if not line.endswith(b"\n"):
             break
         try:
