@@ -156,11 +156,11 @@ def legend(measurements: list[Measurement]) -> list[str]:
 
 
 def reasons(measurements: list[Measurement]) -> list[str]:
-    """Each reason for which cases were left out or failed, with the ids of its cases."""
+    """Each reason for which cases were left out or failed, on one line, with the first of its cases and their count."""
     by_reason: dict[tuple[str, str], list[str]] = {}
     for measurement in measurements:
         if not measurement.measured:
-            by_reason.setdefault((measurement.status, measurement.reason), []).append(measurement.id)
+            by_reason.setdefault((measurement.status, " ".join(measurement.reason.split())), []).append(measurement.id)
     return [
         f"{status.replace('_', ' ')}: {reason} [{ids[0]}{f' and {len(ids) - 1} more' if len(ids) > 1 else ''}]"
         for (status, reason), ids in by_reason.items()

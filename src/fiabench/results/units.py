@@ -5,6 +5,8 @@ from __future__ import annotations
 _DURATIONS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
 _BINARY = ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"), (1, "B"))
 _DECIMAL = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1, ""))
+_ROUNDS_UP = 0.9995
+"""Of a unit, from which on three digits show it as 1.00 rather than as 1,000 of the smaller one."""
 
 
 def _digits(value: float) -> str:
@@ -15,29 +17,30 @@ def _digits(value: float) -> str:
 
 
 def seconds(value: float) -> str:
-    scale, unit = next((pair for pair in _DURATIONS if abs(value) >= pair[0] * 0.9995), _DURATIONS[-1])
+    scale, unit = next((pair for pair in _DURATIONS if abs(value) >= pair[0] * _ROUNDS_UP), _DURATIONS[-1])
     return f"{_digits(value / scale)} {unit}"
 
 
 def span(value: float) -> str:
     """A waiting time for people: `42 s`, `3 min 05 s`, `2 h 10 min`, `3 days`."""
-    if value < 60:
-        return f"{value:.0f} s"
-    if value < 3600:
-        return f"{int(value // 60)} min {int(value % 60):02d} s"
-    if value < 2 * 86400:
-        return f"{int(value // 3600)} h {int(value % 3600 // 60):02d} min"
-    return f"{value / 86400:,.0f} days"
+    if not value < 2 * 86400:
+        return f"{value / 86400:,.0f} days"
+    whole = round(value)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
 def size(value: float) -> str:
-    scale, unit = next((pair for pair in _BINARY if abs(value) >= pair[0]), _BINARY[-1])
+    scale, unit = next((pair for pair in _BINARY if abs(value) >= pair[0] * _ROUNDS_UP), _BINARY[-1])
     return f"{value:.0f} B" if scale == 1 else f"{_digits(value / scale)} {unit}"
 
 
 def rate(value: float, unit: str) -> str:
     """`1.63 TFLOP/s` for (1.63e12, "FLOP/s")."""
-    scale, prefix = next((pair for pair in _DECIMAL if abs(value) >= pair[0]), _DECIMAL[-1])
+    scale, prefix = next((pair for pair in _DECIMAL if abs(value) >= pair[0] * _ROUNDS_UP), _DECIMAL[-1])
     return f"{_digits(value / scale)} {prefix}{unit}"
 
 
