@@ -105,8 +105,8 @@ def print_plan(out: Console, plan: Plan, machine: Machine, name: str, about: str
             )
         )
     if plan.too_many_ranks:
-        words = f"{plan.too_many_ranks:,} of them need more ranks than the {machine.max_ranks} that {machine.device} allows here"
-        out.print(Text(f"{words}: `run` asks for a --filter", "yellow"))
+        allowed = f"the {machine.max_ranks} that {machine.device} allows here"
+        out.print(Text(f"{plan.too_many_ranks:,} of them need more ranks than {allowed}: use a --filter", "yellow"))
     for (rule, reason), count in plan.left_out.most_common(20):
         out.print(Text(f"{count:,} points left out ({rule}): {reason}", "dim"))
     if len(plan.left_out) > 20:

@@ -22,7 +22,7 @@ _STYLES = {"ok": "green", "unsettled": "yellow"}
 
 
 class RunProgress:
-    """Shows how far a run of ``cases`` is. ``case_seconds`` estimates one; estimates follow what was measured so far."""
+    """Shows how far a run of ``cases`` is. ``case_seconds`` estimates one, better as it goes."""
 
     def __init__(self, out: Console, cases: list[Case], case_seconds: Callable[[Case], float]) -> None:
         self._out = out
@@ -95,6 +95,10 @@ def label(case: Case) -> str:
     parts = [case.op, f"{case.seq_len_q:,} tokens", case.head_shard.replace(" ", "")]
     if case.exchange != "none":
         parts.append(case.exchange)
+    if case.mask != "none":
+        parts.append(case.mask)
+    if case.batch > 1:
+        parts.append(f"batch {case.batch}")
     return " ".join(parts)
 
 

@@ -60,11 +60,11 @@ def select(sweep: Sweep, filters: tuple[str, ...]) -> tuple[list[Case], Counter[
     return sorted(cases, key=lambda case: case.world_size), left_out
 
 
-def start(sweep: Sweep, options: Options, out: Path | None) -> tuple[RunDirectory, Machine, list[Case]]:
+def start(sweep: Sweep, options: Options, out: Path | None, nodes: int = 1) -> tuple[RunDirectory, Machine, list[Case]]:
     """Checks everything that can be wrong, then makes the run directory. Raises InputError with nothing made."""
     cases, left_out = select(sweep, options.filters)
     machine = find_machine(options.device)
-    _require_ranks(cases, machine)
+    _require_ranks(cases, machine.times(nodes))
     path = out or ROOT / "runs" / f"{datetime.now():%Y%m%d-%H%M%S}-{sweep.name}"
     _require_room(path, len(cases))
     header = {
@@ -110,18 +110,16 @@ def _require_ranks(cases: list[Case], machine: Machine) -> None:
     if most.world_size > machine.max_ranks:
         fitting = sorted({case.ulysses for case in cases if case.world_size <= machine.max_ranks})
         way_out = f"; try --filter ulysses={','.join(map(str, fitting))}" if fitting else ""
-        raise InputError.plain(
-            f"{most.head_shard}: found {most.world_size} ranks; {machine.device} allows {machine.max_ranks} here{way_out}"
-        )
+        allowed = f"{machine.device} allows {machine.max_ranks} here"
+        raise InputError.plain(f"{most.head_shard}: found {most.world_size} ranks; {allowed}{way_out}")
 
 
 def _require_room(path: Path, cases: int) -> None:
     there = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
     free, needed = shutil.disk_usage(there).free, cases * _BYTES_A_CASE
     if free < needed:
-        raise InputError.plain(
-            f"{path}: {free / 2**20:,.0f} MiB are free, {cases:,} cases may need {needed / 2**20:,.0f}; name another --out"
-        )
+        found = f"{free / 2**20:,.0f} MiB are free, {cases:,} cases may need {needed / 2**20:,.0f}"
+        raise InputError.plain(f"{path}: {found}; name another --out")
 
 
 def measure_cases(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +28,8 @@ from fiabench.workers.machine import guess_machine
 
 OK, BAD_INPUT, SOME_FAILED, INTERRUPTED = 0, 2, 3, 130
 
+_TORCHRUN = "TORCHELASTIC_RUN_ID"
+"""Set by torchrun in the processes that it starts; there, each of them becomes a rank."""
 _DEVICES = click.Choice(["auto", "npu", "cuda", "cpu"])
 _profile = click.option("--profile", metavar="NAME", help="A profile of the sweep.")
 _filters = click.option(
@@ -106,6 +109,8 @@ def run(
     as_json: bool,
 ) -> int:
     """Measures SWEEP (a path or a name) into a run directory, and prints its tables."""
+    if _TORCHRUN in os.environ:
+        os.execv(sys.executable, [sys.executable, "-m", "fiabench.torchrun", *sys.argv[2:]])
     notes = console(stderr=True)
     if resume is not None:
         if sweep or profile or filters or out or peak_tflops:

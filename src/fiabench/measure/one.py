@@ -40,7 +40,7 @@ def measure(case: Case, device: Device, groups: RankGroups, stopping: Stopping) 
         if reason:
             return Outcome("unsupported", reason)
     started = time.perf_counter()
-    group = groups.ulysses(case.ulysses) if case.world_size > 1 and case.ulysses > 1 else None
+    group = groups.ulysses(case.ulysses) if case.measure != "kernel" and case.ulysses > 1 else None
     made = time.perf_counter()
     device.reset_peak_memory()
     rank = groups.rank % case.ulysses

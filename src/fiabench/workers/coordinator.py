@@ -84,12 +84,16 @@ class Coordinator:
 
     def _measure(self, case: Case) -> Measurement:
         group = self._group_for(case)
-        resolved = case._replace(threads=self._machine.threads(case))
-        deadline = self._deadline or min(_DEADLINE_BASE + _DEADLINE_FACTOR * self.case_seconds(case), _DEADLINE_MOST)
-        answers = group.ask({"case": resolved.as_dict(), "stopping": self._stopping}, deadline)
+        answers = group.ask(*self.command(case))
         measurement = merge(case, answers, self._machine, self._peak_flops.get(case.dtype))
         measurement.timing["group"] = {"join_seconds": self._joined, "pids": group.pids, **answers[0]["groups"]}
         return measurement
+
+    def command(self, case: Case) -> tuple[dict[str, Any], float]:
+        """What every rank is told to measure ``case``, and the seconds after which it is a timeout."""
+        resolved = case._replace(threads=self._machine.threads(case))
+        deadline = self._deadline or min(_DEADLINE_BASE + _DEADLINE_FACTOR * self.case_seconds(case), _DEADLINE_MOST)
+        return {"case": resolved.as_dict(), "stopping": self._stopping}, deadline
 
     def _group_for(self, case: Case) -> RankGroup:
         """The running group where it has the right size, else a fresh one."""

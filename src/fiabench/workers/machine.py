@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,15 @@ class Machine:
     cores: int
     facts: dict[str, Any]
     """What the probe said; for `plan` on a CPU, which needs no probe, empty."""
+
+    def times(self, nodes: int) -> Machine:
+        """``nodes`` boxes like this one, as one machine."""
+        return replace(
+            self,
+            count=self.count * nodes,
+            cores=self.cores * nodes,
+            memory_available=self.memory_available * (nodes if self.device == "cpu" else 1),
+        )
 
     @property
     def max_ranks(self) -> int:

@@ -18,7 +18,7 @@ from fiabench.cases.case import Case
 from fiabench.devices.base import Device
 from fiabench.measure.one import Outcome, measure
 from fiabench.measure.sampling import Stopping
-from fiabench.ulysses.groups import RankGroups
+from fiabench.ulysses.groups import GROUP_TIMEOUT, RankGroups
 from fiabench.workers.protocol import PARENT, REPLY_FD, decode, encode
 
 _HOST = "127.0.0.1"
@@ -40,7 +40,7 @@ def main() -> None:
             outcome = run_case(command, device, groups)
             created = {"seconds": groups.creation_seconds, "bytes": groups.creation_bytes}
             reply({"outcome": asdict(outcome), "groups": created})
-        groups.close()
+        dist.destroy_process_group()
 
 
 def _commands() -> Iterator[dict[str, Any]]:
@@ -55,9 +55,9 @@ def _join(rank: int, world_size: int, device: Device, commands: Iterator[dict[st
     store = dist.TCPStore(_HOST, port, world_size, is_master=rank == 0, wait_for_workers=False)
     if rank == 0:
         reply({"port": store.port})
-    groups = RankGroups(device, rank, world_size, store)
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=world_size, timeout=GROUP_TIMEOUT)
     reply({"joined": True})
-    return groups
+    return RankGroups(device, world_size)
 
 
 def run_case(command: dict[str, Any], device: Device, groups: RankGroups) -> Outcome:
