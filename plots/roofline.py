@@ -31,9 +31,8 @@ def draw(run: Run) -> Figure:
         [labels.device_line(run.environment, lines.drawn), lines.common],
         [
             "intensity: FLOPs by the least bytes (q, k, v read once, the output written once)",
-            f"roof: {peak.get('source', 'as recorded')}"
-            if roofs and bandwidth
-            else "peak unknown for this device: no roof",
+            f"roof: {peak.get('source', 'as recorded')}" if roofs else "peak unknown for this device: no roof",
+            "memory bandwidth unknown: the roof is flat" if roofs and not bandwidth else "",
             lines.note,
             labels.not_drawn_note(run.measurements),
         ],
@@ -41,7 +40,7 @@ def draw(run: Run) -> Figure:
     slide.draw_lines(axes, lines, intensity, throughput, joined=False)
     axes.set_xscale("log")
     axes.set_yscale("log")
-    if roofs and bandwidth:
+    if roofs:
         draw_roofs(axes, roofs, bandwidth)
     widen(axes)
     slide.log_ticks(axes, "x", lambda value: f"{value:,.10g}")
@@ -65,24 +64,20 @@ def throughput(measurement: Measurement) -> slide.Value:
     return slide.Value(measurement.metrics["achieved_flops"]["value"], flops / kernel.high, flops / kernel.low)
 
 
-def draw_roofs(axes: Axes, roofs: dict[float, list[str]], bandwidth: float) -> None:
-    """Each roof from well left of its ridge, or of the points, to well right of them."""
-    low = min(axes.dataLim.x0, min(roofs) / bandwidth) / 4
-    high = max(axes.dataLim.x1, max(roofs) / bandwidth) * 3
+def draw_roofs(axes: Axes, roofs: dict[float, list[str]], bandwidth: float | None) -> None:
+    """Each roof from well left of its ridge, or the points, to well right; without bandwidth the flat part alone."""
+    ridges = [peak / bandwidth for peak in roofs] if bandwidth else []
+    low = min([axes.dataLim.x0, *ridges]) / 4
+    high = max([axes.dataLim.x1, *ridges]) * 3
     look: dict[str, Any] = {"color": style.INK, "linewidth": 1.6, "zorder": 1.8}
     for peak, dtypes in roofs.items():
-        ridge = peak / bandwidth
-        axes.plot([low, ridge, high], [low * bandwidth, peak, peak], gid="roof", **look)
+        ridge = peak / bandwidth if bandwidth else low
+        axes.plot([low, ridge, high], [low * peak / ridge, peak, peak], gid="roof", **look)
         name = f"{', '.join(dtypes)} peak: {labels.rate(peak, 'FLOP/s')}"
         axes.annotate(name, (high, peak), xytext=(0, 6), textcoords="offset points", ha="right", fontsize=13)
-    axes.annotate(
-        f"memory: {labels.rate(bandwidth, 'B/s')}",
-        (low, low * bandwidth),
-        xytext=(8, -2),
-        textcoords="offset points",
-        va="top",
-        fontsize=13,
-    )
+    if bandwidth:
+        name = f"memory: {labels.rate(bandwidth, 'B/s')}"
+        axes.annotate(name, (low, low * bandwidth), xytext=(8, -2), textcoords="offset points", va="top", fontsize=13)
 
 
 def widen(axes: Axes) -> None:

@@ -169,6 +169,15 @@ def test_roofline_draws_intensity_and_roof(draw, wan, quick):
     assert "peak unknown for this device" in words(unknown)
 
 
+def test_roofline_of_a_peak_without_bandwidth_is_flat(draw, tmp_path):
+    environment = planted.CPU | {"peak": {"flops": {"bf16": 1e12}, "memory_bandwidth": None, "source": "--peak-tflops"}}
+    run = planted.run_of(tmp_path / "run", environment, [planted.measured(planted.case(1024), environment, kernel=1.0)])
+    figure = draw("roofline", run)
+    (roof,) = by_gid(figure.axes[0], "roof")
+    assert set(roof.get_ydata()) == {1e12}
+    assert "memory bandwidth unknown" in words(figure)
+
+
 def test_bandwidth_draws_busbw_by_degree(draw, tmp_path):
     figure = draw("bandwidth", planted.all_to_all(tmp_path / "run"))
     (axes,) = figure.axes

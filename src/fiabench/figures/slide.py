@@ -21,7 +21,7 @@ from fiabench.results.measurement import Measurement
 _SIZE = (12.8, 7.2)
 _MARGIN = 0.35
 """Inches around everything."""
-_SUBTITLE_WIDTH = 108
+_SUBTITLE_WIDTH = 118
 """Characters to a line that fit the figure at the subtitle's size, and below at the footnotes'."""
 _FOOTNOTE_WIDTH = 126
 _TITLE_INCHES, _SUBTITLE_INCHES, _LEGEND_INCHES, _FOOTNOTE_INCHES = 0.45, 0.26, 0.4, 0.22
