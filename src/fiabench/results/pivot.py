@@ -24,6 +24,8 @@ _COMMON = (
     "replicas",
 )
 
+_LEVEL = 0.95
+
 Key = tuple[Any, ...]
 
 
@@ -137,18 +139,21 @@ def cell(measurement: Measurement) -> list[str]:
 
 def legend(measurements: list[Measurement]) -> list[str]:
     """What the marks and words in the cells mean, as far as they occur."""
-    lines = []
-    ulysses = any("closure_residual" in measurement.metrics for measurement in measurements)
-    if any(measurement.measured for measurement in measurements):
-        lines.append("first line: total latency, the median with its 95 % interval (within this session only)")
-    if ulysses:
+    measured = [measurement for measurement in measurements if measurement.measured]
+    if not measured:
+        return []
+    lines = ["first line: total latency, the median with its 95 % interval (within this session only)"]
+    least = min(measurement.metrics["total"]["level"] for measurement in measured)
+    if least < _LEVEL:
+        lines.append(f"few samples: the weakest of these intervals covers {units.percent(least)} rather than 95 %")
+    if any("closure_residual" in measurement.metrics for measurement in measured):
         lines.append(
             "a2a: pack + transfer + unpack, both ways; its share is of the sum of the phases; wait is not in it"
         )
         lines.append("closure residual: (total without recording - sum of the phases) / total, of the worst rank")
-    if any(measurement.status == "unsettled" for measurement in measurements):
+    if any(measurement.status == "unsettled" for measurement in measured):
         lines.append("~ unsettled: the cap on time or samples came before the interval was as narrow as the sweep asks")
-    if any(measurement.timing.get("oversubscribed") for measurement in measurements):
+    if any(measurement.timing.get("oversubscribed") for measurement in measured):
         lines.append(
             "* oversubscribed: more ranks than cores, which slow each other down as devices of their own would not"
         )
