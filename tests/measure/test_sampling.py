@@ -48,7 +48,7 @@ def alone():
     dist.destroy_process_group()
 
 
-@pytest.fixture()
+@pytest.fixture
 def take(alone, monkeypatch):
     """Samples a kernel whose iterations last as planned; returns what was sampled, and the device."""
 

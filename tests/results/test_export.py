@@ -1,0 +1,86 @@
+"""Exports parse back to what was measured."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import json
+from pathlib import Path
+
+import pytest
+
+from fiabench.results.export import FORMATS, to_csv, to_json, to_markdown
+from fiabench.results.measurement import Measurement
+from fiabench.results.metrics import METRICS
+from fiabench.results.rundir import Run
+from tests.results.samples import HEADER, measurement
+
+MEASUREMENTS = [
+    measurement(heads=16, tp=2),
+    measurement("unsettled", "too wide, by far", seq_len_q=48, timing={"oversubscribed": True}),
+    measurement("error", 'RuntimeError: "a", b|c\n[ERROR] é', seq_len_q=96),
+]
+
+
+@pytest.fixture
+def run():
+    return Run(Path("run"), HEADER, MEASUREMENTS)
+
+
+def rows_of(run):
+    return list(csv.DictReader(io.StringIO(to_csv(run))))
+
+
+def test_csv_has_a_row_a_case_with_its_fields_and_every_metric_with_its_interval(run):
+    rows = rows_of(run)
+    for row, made in zip(rows, MEASUREMENTS, strict=True):
+        assert (row["id"], row["status"], row["reason"]) == (made.id, made.status, made.reason)
+        assert int(row["seq_len_q"]) == made.case["seq_len_q"]
+        assert row["operator"] == "fiabench (emulated)"
+        assert row["oversubscribed"] == str(made.timing["oversubscribed"])
+        for name, metric in METRICS.items():
+            entry = made.metrics.get(name, {})
+            column = f"{name}_{metric.unit.replace('/', '_per_')}"
+            for key, field in ((column, "value"), (f"{name}_low", "low"), (f"{name}_high", "high")):
+                if field in entry:
+                    assert float(row[key]) == entry[field]
+                else:
+                    assert not row.get(key)
+
+
+def test_csv_leaves_out_columns_that_nothing_fills(run):
+    assert "mfu_ratio" not in rows_of(run)[0]
+    assert "peak_memory_low" not in rows_of(run)[0]
+
+
+def test_csv_of_nothing_is_empty_and_not_an_error():
+    assert to_csv(Run(Path("run"), HEADER, [])).strip() == ""
+
+
+def test_json_holds_the_header_and_every_sample(run):
+    found = json.loads(to_json(run))
+    assert found["run"] == HEADER
+    assert [Measurement(**fields) for fields in found["measurements"]] == MEASUREMENTS
+
+
+def test_markdown_has_a_table_with_every_cell_and_the_reasons(run):
+    text = to_markdown(run, "planted on a CPU: not NPU figures")
+    lines = text.splitlines()
+    assert lines[0] == "**planted on a CPU: not NPU figures**"
+    tables = [line for line in lines if line.startswith("|")]
+    for heading, rule in itertools.pairwise(tables):
+        if set(rule) <= set("|-: "):
+            assert heading.count("|") == rule.count("|")
+    rows = {line.split("|")[1].strip(): line for line in tables}
+    assert "7.70 ms" in rows["24"]
+    assert "~*<br>" in rows["48"]
+    assert "error" in rows["96"]
+    assert "one of 2 groups" in text
+    assert f'- error: RuntimeError: "a", b|c [ERROR] é [{MEASUREMENTS[2].id}]' in lines
+    assert any(line.startswith("- ~ unsettled") for line in lines)
+    assert any(line.startswith("- * oversubscribed") for line in lines)
+
+
+def test_every_format_has_an_export():
+    assert FORMATS == ("csv", "json", "md")
