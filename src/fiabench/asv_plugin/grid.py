@@ -28,9 +28,10 @@ def read_grid(path: Path) -> Grid:
     usual = {"tp": 1, "ulysses": 1, **sweep.get("constants", {})}
     points = [dict(chain(usual.items(), *(row.items() for row in rows))) for rows in product(*tables)]
     points += [{**usual, **point} for point in sweep.get("include", [])]
-    cells = [(point.get("seq_len_q"), f"tp{point['tp']} x u{point['ulysses']}") for point in points]
+    axes = [(point.get("seq_len_q"), point["tp"], point["ulysses"]) for point in points]
+    if not all(isinstance(value, int) for values in axes for value in values):
+        raise ValueError(f"{path}: asv needs seq_len_q, tp and ulysses as plain numbers, not as a range or a video")
+    cells = [(length, f"tp{tp} x u{ulysses}") for length, tp, ulysses in axes]
     if len(set(cells)) < len(cells):
         raise ValueError(f"{path}: found points that differ in more than seq_len_q, tp and ulysses; asv shows no other")
-    if not all(isinstance(length, int) for length, _ in cells):
-        raise ValueError(f"{path}: asv needs every seq_len_q as a plain number, not as a range or a video")
     return Grid(*(list(dict.fromkeys(column)) for column in zip(*cells)))
