@@ -168,7 +168,7 @@ def _without_the_culprit(cases: list[Case], directory: RunDirectory, machine: Ma
 
 
 class _InFlight:
-    """Marks a case as running. Past its deadline it is recorded as a timeout, and the process ends for torchrun to see."""
+    """Marks a case as running; past its deadline it becomes a timeout, and the process ends for torchrun to see."""
 
     def __init__(self, directory: RunDirectory, case: Case, machine: Machine, seconds: float) -> None:
         self._marker = directory.path / RUNNING

@@ -68,7 +68,7 @@ def list_sweeps(as_json: bool) -> None:
 @_profile
 @_filters
 @_device
-@click.option("--show", default=20, show_default=True, metavar="N", help="Cases to show.")
+@click.option("--show", default=50, show_default=True, metavar="N", help="Cases to show.")
 @click.option("--json", "as_json", is_flag=True, help="Every point as one JSON object a line.")
 def plan(sweep: str, profile: str | None, filters: tuple[str, ...], device: str, show: int, as_json: bool) -> None:
     """What SWEEP (a path or a name) would measure here: counts, what is left out and why, memory and time."""
