@@ -38,9 +38,13 @@ def variants(ranks):
         "cross attention": {"seq_len_kv": 36},
     }
     heads = 12 if ranks == 3 else 8
-    kinds = (("fia", "fp16"), ("fia", "bf16"), ("sdpa", "fp32"))
-    variants = itertools.product(geometries, kinds, ("separate", "packed"), ("BNSD", "BSND"), ("none", "causal"))
-    for name, (op, dtype), exchange, layout, mask in variants:
+    kinds = (
+        ("fia", "fp16", "separate", "BNSD"),
+        ("fia", "bf16", "packed", "BSND"),
+        ("sdpa", "fp32", "separate", "BSND"),
+        ("sdpa", "fp16", "packed", "BNSD"),
+    )
+    for name, (op, dtype, exchange, layout), mask in itertools.product(geometries, kinds, ("none", "causal")):
         fields = {"heads": heads, "op": op, "dtype": dtype, "exchange": exchange, "layout": layout, "mask": mask}
         yield f"{name} {fields}", make_case(ulysses=ranks, **fields, **geometries[name])
 

@@ -10,7 +10,7 @@ import sys
 from contextlib import contextmanager
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fiabench.cases.errors import InputError
@@ -49,6 +49,7 @@ def well_formed(value) -> bool:
     return not isinstance(value, str) or json.loads(json.dumps(value)) == value
 
 
+@settings(max_examples=40)  # each is forced to the disk
 @given(FACTS.filter(well_formed), st.lists(MEASUREMENTS.filter(lambda made: well_formed(made.as_dict())), max_size=4))
 def test_what_is_written_is_read(tmp_path_factory, facts, measurements):
     folder = tmp_path_factory.mktemp("run")
