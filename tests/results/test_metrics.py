@@ -81,10 +81,10 @@ def test_each_group_of_a_deployment_waits_for_its_own_last_rank():
 
 
 def test_ranks_are_put_in_order_as_numbers():
-    """Groups are neighbours: rank 10 is not rank 1's."""
-    case = make_case(heads=24, tp=6, replicas="all")
+    """Groups are neighbours: ranks 10 and 11 belong with 8 and 9, on a slower link, and not with 0 and 1."""
+    case = make_case(heads=24, tp=3, ulysses=4, replicas="all")
     samples = {phase: {str(rank): [1] for rank in range(12)} for phase in (*PHASES, "end_to_end")}
-    samples["exchange_in"] |= {"10": [5], "11": [5]}
+    samples["exchange_in"] |= {str(rank): [5] for rank in (8, 9, 10, 11)}
     assert values(case, samples)["wait"] == 0
 
 
