@@ -50,7 +50,7 @@ def test_the_table_says_what_ran_and_what_each_number_is(finished: Path) -> None
     assert "tiny on CPU" in printed
     assert "emulated operator, not NPU figures" in printed
     assert "one of 2 groups" in printed
-    assert "closure residual" in printed
+    assert "residual: closure" in printed
     assert "MFU" in printed
     assert "\x1b" not in printed
 

@@ -86,12 +86,11 @@ def test_exchanges_alone_go_by_bytes():
 
 def test_a_cell_has_latency_kernel_exchange_and_residual():
     (section,) = pivot.sections([measurement()])
-    total, kernel, exchange, residual = cell_of(section, 24)
+    total, kernel, throughput, *exchange = cell_of(section, 24)
     assert total == "7.70 ms ±9.1 %"
-    assert kernel.startswith("kernel 1.10 ms · ")
-    assert kernel.endswith("FLOP/s")
-    assert exchange == "a2a 6.60 ms = 86 % · wait 0.00 µs"
-    assert residual == "closure residual +0.0 %"
+    assert kernel == "kernel 1.10 ms"
+    assert throughput.endswith("FLOP/s")
+    assert exchange == ["a2a 6.60 ms = 86 %", "wait 0.00 µs", "residual +0.0 %"]
 
 
 def test_a_kernel_alone_has_latency_and_throughput():

@@ -32,36 +32,42 @@ _CODES = {2: torch.int16, 4: torch.int32}
 
 def check_exchange(case: Case, exchange: Exchange, rank: int) -> str:
     """Sends position codes both ways; returns what arrived wrongly, or nothing where all is in place."""
-    device = exchange.out.device
-    tokens_q, tokens_kv = case.seq_len_q // case.ulysses, case.seq_len_kv // case.ulysses
+    device, dtype = exchange.out.device, TORCH_DTYPES[case.dtype]
     heads_kv = data.heads_of(case, "key")
-    shards = [
-        _codes(case, 0, range(rank * tokens_q, (rank + 1) * tokens_q), range(data.heads_of(case, "query")), device),
-        _codes(case, 1, range(rank * tokens_kv, (rank + 1) * tokens_kv), range(heads_kv), device),
-        _codes(case, 2, range(rank * tokens_kv, (rank + 1) * tokens_kv), range(heads_kv), device),
-    ]
-    exchange.poison()
-    exchange.pack_in(*(shard.view(TORCH_DTYPES[case.dtype]) for shard in shards))
-    exchange.exchange_in()
-    exchange.unpack_in()
     mine = slice(rank * case.kv_heads_per_rank, (rank + 1) * case.kv_heads_per_rank)
     my_kv = kv_heads_of(heads_kv, case.ulysses)[mine]
     my_q = range(rank * case.heads_per_rank, (rank + 1) * case.heads_per_rank)
-    arrived = {"query": exchange.query, "key": exchange.key, "value": exchange.value}
-    wanted = {
-        "query": _codes(case, 0, range(case.seq_len_q), my_q, device),
-        "key": _codes(case, 1, range(case.seq_len_kv), my_kv, device),
-        "value": _codes(case, 2, range(case.seq_len_kv), my_kv, device),
-    }
+    # Of each tensor: its tokens in all, the heads of the group, the heads of this rank.
+    geometry = [
+        (case.seq_len_q, range(data.heads_of(case, "query")), my_q),
+        (case.seq_len_kv, range(heads_kv), my_kv),
+        (case.seq_len_kv, range(heads_kv), my_kv),
+    ]
+
+    def shard(tensor: int) -> Tensor:
+        tokens, heads, _ = geometry[tensor]
+        each = tokens // case.ulysses
+        return _codes(case, tensor, range(rank * each, (rank + 1) * each), heads, device)
+
+    def whole(tensor: int) -> Tensor:
+        tokens, _, heads = geometry[tensor]
+        return _codes(case, tensor, range(tokens), heads, device)
+
+    exchange.poison()
+    exchange.pack_in(*(shard(tensor).view(dtype) for tensor in range(3)))
+    exchange.exchange_in()
+    exchange.unpack_in()
     wrong = []
-    for name, codes in wanted.items():
-        found = arrived[name].transpose(1, 2) if case.layout == "BNSD" else arrived[name]
-        wrong += _compare(f"{name} after exchange_in", found, codes)
-    attention = wanted["query"].transpose(1, 2).contiguous() if case.layout == "BNSD" else wanted["query"]
-    exchange.pack_out(attention.view(TORCH_DTYPES[case.dtype]))
+    for tensor, (name, arrived) in enumerate(
+        {"query": exchange.query, "key": exchange.key, "value": exchange.value}.items()
+    ):
+        found = arrived.transpose(1, 2) if case.layout == "BNSD" else arrived
+        wrong += _compare(f"{name} after exchange_in", found, whole(tensor))
+    attention = whole(0).transpose(1, 2).contiguous() if case.layout == "BNSD" else whole(0)
+    exchange.pack_out(attention.view(dtype))
     exchange.exchange_out()
     exchange.unpack_out()
-    wrong += _compare("output after exchange_out", exchange.out, shards[0])
+    wrong += _compare("output after exchange_out", exchange.out, shard(0))
     return "; ".join(wrong)
 
 
@@ -69,16 +75,17 @@ def check_bare_exchange(bare: BareExchange, rank: int) -> str:
     """Sends each pair of ranks its own pattern through a bare exchange; returns what arrived wrongly, or nothing."""
     ranks = bare.send.shape[0]
     codes = bare.send.view(torch.uint8)
-    pattern = torch.arange(codes.shape[1], device=codes.device)
+    pattern = torch.arange(256, dtype=torch.uint8, device=codes.device).repeat(codes.shape[1] // 256 + 1)
+    pattern = pattern[: codes.shape[1]]
     for other in range(ranks):
-        codes[other] = (pattern + _pair(rank, other, ranks)).to(torch.uint8)
+        codes[other] = pattern + _pair(rank, other, ranks)
     bare.received.fill_(math.nan)
     bare.exchange_in()
     arrived = bare.received.view(torch.uint8)
     wrong = [
         f"{int(count):,} bytes from rank {other} out of place"
         for other in range(ranks)
-        if (count := (arrived[other] != (pattern + _pair(other, rank, ranks)).to(torch.uint8)).sum())
+        if (count := (arrived[other] != pattern + _pair(other, rank, ranks)).sum())
     ]
     return "; ".join(wrong)
 

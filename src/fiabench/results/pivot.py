@@ -111,7 +111,7 @@ def row_title(section: Section, row: int) -> str:
 
 
 def cell(measurement: Measurement) -> list[str]:
-    """One case in up to three lines: latency; kernel and throughput; what the exchanges add."""
+    """One case, a fact a line: latency; kernel and throughput; what the exchanges add; what closure misses."""
     if not measurement.measured:
         return [measurement.status.replace("_", " ")]
     marks = "~" if measurement.status == "unsettled" else ""
@@ -124,16 +124,18 @@ def cell(measurement: Measurement) -> list[str]:
         return units.human(measurement.metrics[metric]["value"], measurement.metrics[metric]["unit"])
 
     if measurement.case["measure"] == "exchange":
-        return [*lines, f"busbw {shown('busbw')} · wait {shown('wait')}"]
-    throughput = shown("achieved_flops") + (f" · MFU {shown('mfu')}" if "mfu" in measurement.metrics else "")
+        return [*lines, f"busbw {shown('busbw')}", f"wait {shown('wait')}"]
+    throughput = [shown("achieved_flops")] + ([f"MFU {shown('mfu')}"] if "mfu" in measurement.metrics else [])
     if "all_to_all" not in measurement.metrics:
-        return [*lines, throughput]
+        return [*lines, *throughput]
     residual = measurement.metrics["closure_residual"]["value"]
     return [
         *lines,
-        f"kernel {shown('kernel')} · {throughput}",
-        f"a2a {shown('all_to_all')} = {shown('all_to_all_share')} · wait {shown('wait')}",
-        f"closure residual {'+' if residual >= 0 else ''}{units.percent(residual)}",
+        f"kernel {shown('kernel')}",
+        *throughput,
+        f"a2a {shown('all_to_all')} = {shown('all_to_all_share')}",
+        f"wait {shown('wait')}",
+        f"residual {'+' if residual >= 0 else ''}{units.percent(residual)}",
     ]
 
 
@@ -142,7 +144,7 @@ def legend(measurements: list[Measurement]) -> list[str]:
     measured = [measurement for measurement in measurements if measurement.measured]
     if not measured:
         return []
-    lines = ["first line: total latency, the median with its 95 % interval (within this session only)"]
+    lines = ["first line: latency of the whole, the median with its 95 % interval (within this session only)"]
     least = min(measurement.metrics["total"]["level"] for measurement in measured)
     if least < _LEVEL:
         lines.append(f"few samples: the weakest of these intervals covers {units.percent(least)} rather than 95 %")
@@ -150,7 +152,7 @@ def legend(measurements: list[Measurement]) -> list[str]:
         lines.append(
             "a2a: pack + transfer + unpack, both ways; its share is of the sum of the phases; wait is not in it"
         )
-        lines.append("closure residual: (total without recording - sum of the phases) / total, of the worst rank")
+        lines.append("residual: closure, (total without recording - sum of the phases) / total, of the worst rank")
     if any(measurement.status == "unsettled" for measurement in measured):
         lines.append("~ unsettled: the cap on time or samples came before the interval was as narrow as the sweep asks")
     if any(measurement.timing.get("oversubscribed") for measurement in measured):
