@@ -71,10 +71,11 @@ def wire_bytes(case: Case) -> int:
 def memory_bytes(case: Case) -> int:
     """An upper estimate of one rank's peak memory in bytes, beside what the framework itself takes.
 
-    Every buffer of a case counts as alive at once: with Ulysses the local inputs, the pack, receive and operator-layout
-    tensors of q, k and v, the output and its pack, receive and final tensors, and the check's position codes of one
-    side; for the kernel alone its inputs and output, and as much again while they are made; for an exchange alone what is sent, received and expected. On top the check's float32 reference of
-    :data:`CHECK_ROWS` rows with one float32 key and value head, and the compressed mask where there is one.
+    Every buffer of a case counts as alive at once. With Ulysses: the local inputs, the pack, receive and
+    operator-layout tensors of q, k and v, the output and its pack, receive and final tensors, and the check's position
+    codes. For the kernel alone: its inputs and output, and as much again while they are made. For an exchange alone:
+    what is sent, received and expected. On top the check's float32 reference of :data:`CHECK_ROWS` rows with one
+    float32 key and value head, and the compressed mask where there is one.
     """
     if case.measure == "exchange":
         return 3 * case.exchange_bytes

@@ -130,7 +130,7 @@ def _when(name: str, one: Any) -> Any:
 
 
 def _model_of_axes(name: str, doc: str, fields: dict[str, tuple[Any, Any]]) -> type[Keys]:
-    return create_model(name, __base__=Keys, __doc__=doc, **fields)  # type: ignore[call-overload, no-any-return]
+    return create_model(name, __base__=Keys, __doc__=doc, **fields)  # type: ignore[call-overload]
 
 
 Axes = _model_of_axes(

@@ -96,15 +96,21 @@ def _pair(sender: int, receiver: int, ranks: int) -> int:
 
 
 def _codes(case: Case, tensor: int, tokens: range, heads: Sequence[int], device: torch.device) -> Tensor:
-    """[B, tokens, heads, D] of integers as wide as the dtype, whose first four say tensor, batch, token and head."""
+    """[B, tokens, heads, D] of integers as wide as the dtype, each of which follows from its own place.
+
+    The first four of a row say token, tensor, batch and head outright, the others a mixture of token, head and element
+    that wraps around.
+    """
     dtype = _CODES[case.element_bytes]
-    shape = (case.batch, len(tokens), len(heads), case.head_dim)
-    codes = torch.arange(case.head_dim, device=device).to(dtype).expand(shape).clone()
-    token = torch.arange(tokens.start, tokens.stop, device=device)
-    codes[..., 0] = (token & 0xFFFF).to(dtype).view(1, -1, 1)
-    codes[..., 1] = (token >> 16).to(dtype).view(1, -1, 1)
-    codes[..., 2] = torch.tensor(list(heads), device=device).to(dtype)
-    codes[..., 3] = (torch.arange(case.batch, device=device) * 3 + tensor).to(dtype).view(-1, 1, 1)
+    token = torch.arange(tokens.start, tokens.stop, device=device).view(1, -1, 1)
+    head = torch.tensor(list(heads), device=device).view(1, 1, -1)
+    batch = torch.arange(case.batch, device=device).view(-1, 1, 1)
+    element = torch.arange(case.head_dim, device=device).to(dtype)
+    mixture = (token * 257).to(dtype).unsqueeze(3) + (head * 8191).to(dtype).unsqueeze(3) + element
+    codes = mixture.expand(case.batch, -1, -1, -1).clone()
+    named = (token & 0xFFFF, token >> 16, head, batch * 3 + tensor)
+    for place, value in zip(range(case.head_dim), named, strict=False):
+        codes[..., place] = value.to(dtype)
     return codes
 
 

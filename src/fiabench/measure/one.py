@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,10 @@ from fiabench.measure.pipeline import Pipeline, build
 from fiabench.measure.sampling import Sampled, Stopping, sample
 from fiabench.results.metrics import END_TO_END
 from fiabench.ulysses.groups import RankGroups
+
+
+_DIVISORS = ("kernel", "exchange_in", "exchange_out", END_TO_END)
+"""Phases by whose duration metrics divide: one that is too short for the device's clock is no measurement."""
 
 
 @dataclass
@@ -62,11 +67,14 @@ def measure(case: Case, device: Device, groups: RankGroups, stopping: Stopping) 
     check.pop("wrong")
     sampled = sample(pipeline, device, groups, stopping, first_iteration)
     timing |= {
-        "half_width": sampled.half_width,
+        "half_width": sampled.half_width if math.isfinite(sampled.half_width) else None,
         "warmup_iterations": sampled.warmup_iterations,
         "warmup_seconds": sampled.warmup_seconds,
         "sampling_seconds": sampled.sampling_seconds,
     }
+    unmeasurable = [phase for phase, seconds in sampled.seconds.items() if phase in _DIVISORS and min(seconds) <= 0]
+    if unmeasurable:
+        return Outcome("error", f"the {device.name} clock gave 0 s for {', '.join(unmeasurable)}", check, timing)
     reason = "" if sampled.settled else _unsettled(sampled, stopping)
     status = "ok" if sampled.settled else "unsettled"
     return Outcome(status, reason, check, timing, dict(sampled.seconds), device.peak_memory())
