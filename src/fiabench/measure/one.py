@@ -18,7 +18,6 @@ from fiabench.measure.sampling import Sampled, Stopping, sample
 from fiabench.results.metrics import END_TO_END
 from fiabench.ulysses.groups import RankGroups
 
-
 _DIVISORS = ("kernel", "exchange_in", "exchange_out", END_TO_END)
 """Phases by whose duration metrics divide: one that is too short for the device's clock is no measurement."""
 
