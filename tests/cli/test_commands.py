@@ -121,7 +121,9 @@ def test_every_command_explains_itself(command: str, start: Any) -> None:
 def test_list_names_every_shipped_sweep(start: Any) -> None:
     code, out, _ = start("list").wait()
     assert code == 0
-    assert {line.split()[0] for line in out.splitlines()[1:]} == {path.stem for path in (ROOT / "sweeps").glob("*.yaml")}
+    assert {line.split()[0] for line in out.splitlines()[1:]} == {
+        path.stem for path in (ROOT / "sweeps").glob("*.yaml")
+    }
 
 
 def test_plan_says_what_does_not_fit_and_what_is_left_out(start: Any) -> None:
@@ -186,7 +188,9 @@ def test_more_ranks_than_the_device_allows(write_sweep: Any, start: Any, tmp_pat
 
 
 @pytest.mark.slow
-def test_a_directory_that_cannot_be_used_is_refused(finished: Path, write_sweep: Any, start: Any, tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_used_is_refused(
+    finished: Path, write_sweep: Any, start: Any, tmp_path: Path
+) -> None:
     sweep = write_sweep(measure="kernel")
     assert "--resume" in refused(start, "run", sweep, "--device", "cpu", "--out", finished)
     (tmp_path / "file").write_text("")

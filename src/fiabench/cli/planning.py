@@ -39,24 +39,23 @@ class Plan:
 
 def make_plan(points: Iterable[Case | LeftOut], machine: Machine, sampling: dict[str, Any], show: int) -> Plan:
     """Goes through ``points`` once, keeping the first ``show`` cases and sums of the rest."""
-    plan = Plan()
+    plan, max_ranks = Plan(), machine.max_ranks
     for point in points:
         if isinstance(point, LeftOut):
             plan.left_out[point.rule, point.reason] += 1
             continue
         plan.cases += 1
-        misfit = machine.misfit(point)
-        if misfit:
+        needed = costs.memory_bytes(point)
+        if not machine.fits(point, needed):
             plan.misfits += 1
-        elif point.world_size > machine.max_ranks:
+        elif point.world_size > max_ranks:
             plan.too_many_ranks += 1
         else:
             plan.seconds += estimate_seconds(point, machine, sampling)
-        needed = costs.memory_bytes(point)
         if needed > plan.peak_bytes:
             plan.peak_bytes = needed
         if len(plan.first) < show:
-            plan.first.append((point, estimate_seconds(point, machine, sampling), needed, misfit))
+            plan.first.append((point, estimate_seconds(point, machine, sampling), needed, machine.misfit(point)))
     return plan
 
 

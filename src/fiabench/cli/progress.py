@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from itertools import accumulate
 from types import TracebackType
 
 from rich.console import Console, Group, RenderableType
@@ -16,18 +16,20 @@ from rich.text import Text
 from fiabench.cases.case import Case
 from fiabench.results import pivot, units
 from fiabench.results.measurement import FAILED, Measurement
+from fiabench.workers.coordinator import Coordinator
 
 _LAST = 8
 _STYLES = {"ok": "green", "unsettled": "yellow"}
 
 
 class RunProgress:
-    """Shows how far a run of ``cases`` is. ``case_seconds`` estimates one, better as it goes."""
+    """Shows how far a run of ``cases`` is, and how long the rest takes by the coordinator's estimates."""
 
-    def __init__(self, out: Console, cases: list[Case], case_seconds: Callable[[Case], float]) -> None:
+    def __init__(self, out: Console, cases: list[Case], coordinator: Coordinator) -> None:
         self._out = out
         self._cases = cases
-        self._case_seconds = case_seconds
+        self._coordinator = coordinator
+        self._left = [*accumulate((coordinator.estimate(case) for case in reversed(cases)), initial=0.0)]
         self._done: list[Measurement] = []
         self._recent: deque[tuple[str, Measurement]] = deque(maxlen=_LAST)
         self._started = time.monotonic()
@@ -58,7 +60,7 @@ class RunProgress:
 
     def remaining(self) -> float:
         """Seconds that the rest will take, by the estimates."""
-        return sum(self._case_seconds(case) for case in self._cases[len(self._done) :])
+        return self._coordinator.pace * self._left[len(self._cases) - len(self._done)]
 
     def ended(self, case: Case, measurement: Measurement) -> None:
         """Takes note of a finished case."""

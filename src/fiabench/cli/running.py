@@ -134,7 +134,7 @@ def measure_cases(
         Coordinator(
             machine, header["sweep"]["sampling"], directory.path / LOGS, peak["flops"] if peak else {}
         ) as coordinator,
-        RunProgress(out, cases, coordinator.case_seconds) as progress,
+        RunProgress(out, cases, coordinator) as progress,
     ):
         for case, measurement in coordinator.measure(cases):
             directory.append(measurement)

@@ -75,7 +75,9 @@ def plan(sweep: str, profile: str | None, filters: tuple[str, ...], device: str,
     loaded = load_sweep(find_sweep(sweep), profile)
     wanted = parse_filters(list(filters))
     machine = guess_machine(device)
-    points = (point for point in expand(loaded) if isinstance(point, LeftOut) or wanted(point))
+    points = expand(loaded)
+    if filters:
+        points = (point for point in points if isinstance(point, LeftOut) or wanted(point))
     sampling = loaded.sampling.model_dump()
     if as_json:
         planning.write_lines(planning.plan_lines(points, machine, sampling), sys.stdout)

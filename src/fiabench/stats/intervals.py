@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import bdtr
 
 QUANTILES = (0.05, 0.25, 0.75, 0.95)
 
@@ -36,6 +35,8 @@ def interval_ranks(count: int, level: float = 0.95) -> tuple[int, float]:
     the median with probability 1 - 2 * P(X <= k). Returns the greatest k that keeps ``level`` (0 where
     even the whole range falls short of it) and the coverage really reached.
     """
+
+    from scipy.special import bdtr  # takes longer to import than all that only plans or shows
 
     def coverage(drop: int) -> float:
         return float(1 - 2 * bdtr(drop, count, 0.5))

@@ -33,6 +33,7 @@ class RankGroups:
         self._ulysses: dict[int, dist.ProcessGroup | None] = {}
         part = world_size < dist.get_world_size()
         self._control = dist.new_group(list(range(world_size)), timeout=GROUP_TIMEOUT, backend="gloo") if part else None
+        self._nothing = torch.zeros(1)
 
     @property
     def takes_part(self) -> bool:
@@ -61,7 +62,8 @@ class RankGroups:
     def barrier(self) -> None:
         """Returns when every rank that takes part has come here; costs nothing on one rank."""
         if self.world_size > 1:
-            dist.barrier(group=self._control)
+            # On Gloo half of what dist.barrier takes.
+            dist.all_reduce(self._nothing, group=self._control)
 
     def gather(self, value: torch.Tensor) -> torch.Tensor:
         """Every rank's ``value``, a host tensor of one shape, stacked by rank: [world size, ...]."""

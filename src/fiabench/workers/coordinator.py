@@ -44,11 +44,14 @@ class Coordinator:
         if self._group:
             self._group.kill()
 
-    def case_seconds(self, case: Case) -> float:
-        """What ``case`` will take, from the estimate and from how it went so far; 0 where it will not run."""
-        if self._machine.misfit(case):
-            return 0.0
-        return self._pace * estimate_seconds(case, self._machine, self._stopping)
+    @property
+    def pace(self) -> float:
+        """How many times its estimate a case takes, judged by the last one."""
+        return self._pace
+
+    def estimate(self, case: Case) -> float:
+        """What ``case`` takes in seconds before :attr:`pace` corrects it; 0 where it will not run."""
+        return 0.0 if self._machine.misfit(case) else estimate_seconds(case, self._machine, self._stopping)
 
     def measure(self, cases: Iterable[Case]) -> Iterator[tuple[Case, Measurement]]:
         """Each case and its measurement, as they end: a failure costs its own case only.
@@ -92,7 +95,8 @@ class Coordinator:
     def command(self, case: Case) -> tuple[dict[str, Any], float]:
         """What every rank is told to measure ``case``, and the seconds after which it is a timeout."""
         resolved = case._replace(threads=self._machine.threads(case))
-        deadline = self._deadline or min(_DEADLINE_BASE + _DEADLINE_FACTOR * self.case_seconds(case), _DEADLINE_MOST)
+        patience = _DEADLINE_BASE + _DEADLINE_FACTOR * self._pace * self.estimate(case)
+        deadline = self._deadline or min(patience, _DEADLINE_MOST)
         return {"case": resolved.as_dict(), "stopping": self._stopping}, deadline
 
     def _group_for(self, case: Case) -> RankGroup:

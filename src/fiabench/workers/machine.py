@@ -7,13 +7,14 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from fiabench.cases import costs
-from fiabench.cases.case import Case
+from fiabench.cases.case import DTYPE_BYTES, Case
 from fiabench.cases.errors import InputError
 from fiabench.devices.peaks import find_peak
 from fiabench.workers.child import child_environment
@@ -58,7 +59,7 @@ class Machine:
             return min(MAX_CPU_RANKS, max(1, self.memory_available // RANK_BYTES))
         return self.count
 
-    @property
+    @cached_property
     def peak(self) -> dict[str, Any] | None:
         return find_peak(self.facts.get("name", ""))
 
@@ -70,27 +71,37 @@ class Machine:
         """Whether ranks share cores, so that they slow each other down as they would not on devices of their own."""
         return self.device == "cpu" and case.world_size * self.threads(case) > self.cores
 
+    def fits(self, case: Case, needed: int) -> bool:
+        """Whether ``case`` fits in memory where each rank needs ``needed`` bytes: :meth:`misfit` without its words."""
+        if self.device == "cpu":
+            return case.world_size * (needed + RANK_BYTES) <= self.memory_available
+        return needed <= self.memory_available
+
     def misfit(self, case: Case) -> str:
         """Why ``case`` cannot fit in memory; empty where it can."""
         each = costs.memory_bytes(case)
-        ranks = case.world_size if self.device == "cpu" else 1
-        needed = ranks * (each + (RANK_BYTES if self.device == "cpu" else 0))
-        if needed <= self.memory_available:
+        if self.fits(case, each):
             return ""
-        shared = f" ({needed / 2**30:,.1f} GiB for {ranks} ranks with torch)" if self.device == "cpu" else ""
+        shared = ""
+        if self.device == "cpu":
+            ranks = case.world_size
+            shared = f" ({ranks * (each + RANK_BYTES) / 2**30:,.1f} GiB for {ranks} with torch)"
         return f"needs {each / 2**30:,.1f} GiB on a rank{shared}, {self.memory_available / 2**30:,.1f} GiB are free"
 
     def iteration_seconds(self, case: Case) -> float:
         """A rough guess at one iteration, right to within a factor of a few."""
-        if self.device == "cpu":
-            sharing = case.world_size / self.cores
-            threads = min(self.threads(case), self.cores)
-            kernel = costs.kernel_flops(case) / (_CPU_FLOPS * threads)
-            exchange = costs.exchanged_bytes(case) / _CPU_COPY
-            return 1e-3 + (kernel + exchange) * max(1.0, sharing * threads)
-        peak = self.peak
-        flops = _SHARE_OF_PEAK * (peak["flops"].get(case.dtype, _UNKNOWN_PEAK) if peak else _UNKNOWN_PEAK)
-        return 100e-6 + costs.kernel_flops(case) / flops + costs.exchanged_bytes(case) / _LINK
+        flops, exchanged = costs.kernel_flops(case), costs.exchanged_bytes(case)
+        if self.device != "cpu":
+            return 100e-6 + flops / self._flops[case.dtype] + exchanged / _LINK
+        threads = min(self.threads(case), self.cores)
+        crowd = case.world_size * threads / self.cores
+        return 1e-3 + (flops / (_CPU_FLOPS * threads) + exchanged / _CPU_COPY) * max(1.0, crowd)
+
+    @cached_property
+    def _flops(self) -> dict[str, float]:
+        """The rate that estimates grant an accelerator, by dtype: looked up once, asked for every case."""
+        peaks = self.peak["flops"] if self.peak else {}
+        return {dtype: _SHARE_OF_PEAK * peaks.get(dtype, _UNKNOWN_PEAK) for dtype in DTYPE_BYTES}
 
 
 def find_machine(wanted: str) -> Machine:
