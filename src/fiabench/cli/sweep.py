@@ -180,9 +180,15 @@ def plot(directory: Path) -> None:
 def _draw(out: Console, directory: Path) -> None:
     from fiabench.figures import draw_all  # matplotlib takes half a second that no other command should pay
 
-    for drawn in draw_all(read_run(directory), ROOT / "plots", directory / "figures"):
-        words = ", ".join(str(path) for path in drawn.paths) or drawn.reason
-        out.print(f"{drawn.name}: {words}", style="red" if drawn.failed else "", soft_wrap=True, markup=False)
+    folder = directory / "figures"
+    drawings = draw_all(read_run(directory), ROOT / "plots", folder)
+    if names := [drawn.name for drawn in drawings if drawn.paths]:
+        out.print(f"figures: {', '.join(names)} in {folder}", soft_wrap=True, markup=False)
+    for drawn in drawings:
+        if not drawn.paths:
+            out.print(
+                f"{drawn.name}: {drawn.reason}", style="red" if drawn.failed else "dim", soft_wrap=True, markup=False
+            )
 
 
 def main(arguments: list[str] | None = None) -> int:
