@@ -93,6 +93,7 @@ def measured(
         status=status,
         reason="planted" if status != "ok" else "",
         timing={
+            "emulated": planted.op == "fia" and environment["device"] != "npu",
             "world_size": world,
             "described_world_size": planted.described_world_size,
             "oversubscribed": oversubscribed,

@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from fiabench.results.environment import VARIABLES, commit, environment, provenance, ran_on
+from fiabench.results.measurement import Measurement
 
 FACTS = {
     "device": "cpu",
@@ -65,8 +66,9 @@ def test_what_stands_in_for_the_operator_is_said(checkout):
 def test_titles_say_the_device_and_what_the_numbers_are_not(checkout):
     found = environment(FACTS, None, checkout)
     assert ran_on(found) == "CPU (A CPU, 2 cores)"
-    assert provenance(found, {"fia", "sdpa"}) == "emulated operator, not NPU figures"
-    assert provenance(found, {"sdpa"}) == "not NPU figures"
+    stood_in, real = (Measurement("", {}, "ok", timing={"emulated": emulated}) for emulated in (True, False))
+    assert provenance(found, [real, stood_in]) == "emulated operator, not NPU figures"
+    assert provenance(found, [real]) == "not NPU figures"
     npu = found | {"device": "npu", "device_name": "Ascend910B3", "device_count": 8}
     assert ran_on(npu) == "NPU (8 x Ascend910B3)"
-    assert provenance(npu, {"fia"}) == ""
+    assert provenance(npu, [real]) == ""

@@ -36,7 +36,7 @@ def print_run(out: Console, run: Run) -> None:
 
 def headline(run: Run) -> str:
     """`quick on CPU (...): emulated operator, not NPU figures`."""
-    caution = provenance(run.environment, {measurement.case["op"] for measurement in run.measurements})
+    caution = provenance(run.environment, run.measurements)
     return f"{run.header['sweep']['name']} on {ran_on(run.environment)}" + (f": {caution}" if caution else "")
 
 

@@ -53,8 +53,7 @@ def size(value: float) -> str:
 
 def device_line(environment: dict[str, Any], drawn: Sequence[Measurement]) -> str:
     """What the drawn numbers are of: the device, what stood in for what, who shared what."""
-    ops = {measurement.case["op"] for measurement in drawn}
-    parts = [ran_on(environment), provenance(environment, ops), oversubscription(drawn), groups(drawn)]
+    parts = [ran_on(environment), provenance(environment, drawn), oversubscription(drawn), groups(drawn)]
     return SEPARATOR.join(part for part in parts if part)
 
 

@@ -39,10 +39,10 @@ def measure(case: Case, device: Device, groups: RankGroups, stopping: Stopping) 
 
     Every rank of ``groups`` calls this with the same case; they leave it with the same status, or raise.
     """
-    if case.measure != "exchange":
-        reason = ops.load(case.op).unsupported(case, device.name)
-        if reason:
-            return Outcome("unsupported", reason)
+    operator = ops.load(case.op) if case.measure != "exchange" else None
+    reason = operator.unsupported(case, device.name) if operator else None
+    if reason:
+        return Outcome("unsupported", reason)
     started = time.perf_counter()
     group = groups.ulysses(case.ulysses) if case.measure != "kernel" and case.ulysses > 1 else None
     made = time.perf_counter()
@@ -56,6 +56,7 @@ def measure(case: Case, device: Device, groups: RankGroups, stopping: Stopping) 
     passed = bool(groups.gather(torch.tensor([check["passed"]], dtype=torch.float64)).all())
     timing = {
         "method": device.timing_method,
+        "emulated": bool(operator and operator.emulated(device.name)),
         "first_iteration_seconds": first_iteration,
         "group_seconds": made - started,
         "setup_seconds": built - made,

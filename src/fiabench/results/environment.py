@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from collections.abc import Iterable
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from fiabench import __version__
+from fiabench.results.measurement import Measurement
 
 VARIABLES = (
     "TASK_QUEUE_ENABLE",
@@ -88,10 +90,10 @@ def ran_on(environment: dict[str, Any]) -> str:
     return f"{environment['device'].upper()} ({environment['device_count']} x {environment['device_name']})"
 
 
-def provenance(environment: dict[str, Any], ops: set[str]) -> str:
-    """What a number of these operators must not be taken for; empty where the real thing ran on an NPU."""
+def provenance(environment: dict[str, Any], measurements: Iterable[Measurement]) -> str:
+    """What these numbers must not be taken for; empty where the real thing ran on an NPU."""
     if environment["device"] == "npu":
         return ""
-    if environment["emulated"] and "fia" in ops:
+    if any(measurement.timing.get("emulated") for measurement in measurements):
         return "emulated operator, not NPU figures"
     return "not NPU figures"
