@@ -147,6 +147,21 @@ def test_plan_json_streams_every_point(start: Any) -> None:
     assert seed["exchanged_bytes"] == 2 * 25200 * 5 * 128 * 4
 
 
+@pytest.mark.slow
+def test_the_seeds_shards_are_measured_at_a_length_for_a_cpu(start: Any, tmp_path: Path) -> None:
+    """sglang's pull request 23572: 40 heads, tensor parallel 2 and Ulysses 4 leave 5 on each of 4 ranks."""
+    arguments = ("run", "pr-23572", "--profile", "quick", "--device", "cpu", "--out", tmp_path / "out", "--no-figures")
+    code, out, err = start(*arguments).wait()
+    assert code == 0, err
+    (line,) = lines_of(tmp_path / "out")
+    shape = [line["case"][name] for name in ("batch", "heads_per_rank", "seq_len_q", "head_dim")]
+    assert shape == [1, 5, 1008, 128]
+    assert line["case"]["heads"] == 40
+    assert sorted(line["samples"]["kernel"]) == ["0", "1", "2", "3"]
+    assert line["check"]["passed"] is True
+    assert "one of 2 groups" in out
+
+
 def test_bad_sweeps_are_refused_before_anything_is_made(write_sweep: Any, start: Any, tmp_path: Path) -> None:
     sweep = write_sweep(axes={"seq_len_q": [64], "ulysses": [3]}, sampling={"min_sample": 3})
     err = refused(start, "run", sweep, "--out", tmp_path / "out")

@@ -72,10 +72,11 @@ def memory_bytes(case: Case) -> int:
     """An upper estimate of one rank's peak memory in bytes, beside what the framework itself takes.
 
     Every buffer of a case counts as alive at once. With Ulysses: the local inputs, the pack, receive and
-    operator-layout tensors of q, k and v, the output and its pack, receive and final tensors, and the check's position
-    codes. For the kernel alone: its inputs and output, and as much again while they are made. For an exchange alone:
-    what is sent, received and expected. On top the check's float32 reference of :data:`CHECK_ROWS` rows with one
-    float32 key and value head, and the compressed mask where there is one.
+    operator-layout tensors of q, k and v, the output and its pack, receive and final tensors, and half as much again
+    for the check's position codes and what is made on the way. For the kernel alone: its inputs and output, and as
+    much again while they are made. For an exchange alone: what is sent, received and expected. On top the check's
+    float32 reference of :data:`CHECK_ROWS` rows with one float32 key and value head, and the compressed mask where
+    there is one.
     """
     if case.measure == "exchange":
         return 3 * case.exchange_bytes
@@ -86,5 +87,5 @@ def memory_bytes(case: Case) -> int:
     reference = 4 * case.batch * (CHECK_ROWS * (2 * case.seq_len_kv + case.head_dim) * case.heads_per_rank)
     reference += 8 * case.seq_len_kv * case.head_dim
     mask = COMPRESSED_MASK_BYTES if case.mask == "causal" else 0
-    copies = 2 if case.ulysses == 1 or case.measure == "kernel" else 5
+    copies = 2 if case.ulysses == 1 or case.measure == "kernel" else 6
     return copies * (inputs + output) + reference + mask

@@ -6,10 +6,12 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, TextIO
 
 from rich import box
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
@@ -20,6 +22,9 @@ from fiabench.cli.progress import label
 from fiabench.results import units
 from fiabench.workers.coordinator import estimate_seconds
 from fiabench.workers.machine import Machine
+
+_CHUNK = 1 << 14
+"""Points between two updates of the bar."""
 
 
 @dataclass
@@ -57,6 +62,16 @@ def make_plan(points: Iterable[Case | LeftOut], machine: Machine, sampling: dict
         if len(plan.first) < show:
             plan.first.append((point, estimate_seconds(point, machine, sampling), needed, machine.misfit(point)))
     return plan
+
+
+def with_progress(points: Iterable[Case | LeftOut], total: int, notes: Console) -> Iterator[Case | LeftOut]:
+    """``points`` as they are, with a bar on ``notes`` where that is a terminal."""
+    remaining = iter(points)
+    with Progress(console=notes, transient=True, disable=not notes.is_terminal) as progress:
+        task = progress.add_task("planning", total=total)
+        while chunk := list(islice(remaining, _CHUNK)):
+            yield from chunk
+            progress.advance(task, len(chunk))
 
 
 def plan_lines(

@@ -30,6 +30,9 @@ OK, BAD_INPUT, SOME_FAILED, INTERRUPTED = 0, 2, 3, 130
 
 _TORCHRUN = "TORCHELASTIC_RUN_ID"
 """Set by torchrun in the processes that it starts; there, each of them becomes a rank."""
+_LOOKING = "asking torch for the device"
+_SHOW_PROGRESS_FROM = 250_000
+"""Points whose planning takes two seconds or more."""
 _DEVICES = click.Choice(["auto", "npu", "cuda", "cpu"])
 _profile = click.option("--profile", metavar="NAME", help="A profile of the sweep.")
 _filters = click.option(
@@ -79,6 +82,8 @@ def plan(sweep: str, profile: str | None, filters: tuple[str, ...], device: str,
     if filters:
         points = (point for point in points if isinstance(point, LeftOut) or wanted(point))
     sampling = loaded.sampling.model_dump()
+    if loaded.points > _SHOW_PROGRESS_FROM:
+        points = planning.with_progress(points, loaded.points, console(stderr=True))
     if as_json:
         planning.write_lines(planning.plan_lines(points, machine, sampling), sys.stdout)
         return
@@ -117,14 +122,16 @@ def run(
     if resume is not None:
         if sweep or profile or filters or out or peak_tflops:
             raise InputError.plain("--resume takes the sweep and its options from the run; give the directory alone")
-        directory, machine, cases, before = running.resume(resume)
+        with notes.status(_LOOKING):
+            directory, machine, cases, before = running.resume(resume)
         notes.print(f"{len(before.measurements)} cases are there, {len(cases)} to go")
     elif sweep is None:
         raise InputError.plain("run: found no SWEEP; allowed: a path or a name (see `list`), or --resume DIR")
     else:
         loaded = load_sweep(find_sweep(sweep), profile)
         options = running.Options(device, filters, peak_tflops)
-        directory, machine, cases = running.start(loaded, options, out)
+        with notes.status(_LOOKING):
+            directory, machine, cases = running.start(loaded, options, out)
     each: Callable[[Measurement], None] = running.write_json_line if as_json else lambda measurement: None
     try:
         running.measure_cases(directory, machine, cases, notes, each)
@@ -181,7 +188,8 @@ def _draw(out: Console, directory: Path) -> None:
     from fiabench.figures import draw_all  # matplotlib takes half a second that no other command should pay
 
     folder = directory / "figures"
-    drawings = draw_all(read_run(directory), ROOT / "plots", folder)
+    with out.status("drawing the figures"):
+        drawings = draw_all(read_run(directory), ROOT / "plots", folder)
     if names := [drawn.name for drawn in drawings if drawn.paths]:
         out.print(f"figures: {', '.join(names)} in {folder}", soft_wrap=True, markup=False)
     for drawn in drawings:
