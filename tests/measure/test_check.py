@@ -16,7 +16,7 @@ from fiabench.measure.check import check_attention, sample_rows
 from fiabench.measure.one import measure
 from fiabench.measure.pipeline import build
 from fiabench.measure.sampling import Stopping
-from fiabench.ulysses.exchange import BareExchange, Exchange
+from fiabench.ulysses.exchange import TORCH_DTYPES, BareExchange, Exchange
 from tests.ulysses.points import exchange_alone, make_case
 from tests.ulysses.ranks import run_ranks
 
@@ -309,7 +309,7 @@ def test_sampled_rows_hold_both_ends_and_spread_evenly(tokens):
 def test_position_codes_tell_every_place_apart(tokens, heads, batch):
     """Tokens beyond 16 bits, heads, batch entries and tensors: two alike would hide a swap of the two."""
     case = make_case(batch=batch, dtype="bf16", head_dim=4)
-    codes = torch.cat([check._codes(case, tensor, tokens, heads, torch.device("cpu")) for tensor in range(3)])
+    codes = torch.cat([check._codes(case, tensor, tokens, heads) for tensor in range(3)])
     rows = codes.reshape(-1, case.head_dim)
     assert len(rows.unique(dim=0)) == len(rows)
 
@@ -328,3 +328,12 @@ def test_a_bare_exchange_that_loses_a_slab_is_wrong_on_every_rank():
     assert [status for status, _ in answers] == 3 * ["wrong"]
     assert [bool(reason) for _, reason in answers] == [False, False, True]
     assert "bytes from rank 1 out of place" in answers[2][1]
+
+
+@pytest.mark.parametrize("dtype", ["fp16", "bf16", "fp32"])
+def test_position_codes_are_normal_numbers(dtype):
+    """A device may flush a denormal or quiet a NaN while it copies, and has moved everything rightly all the same."""
+    case = make_case(dtype=dtype, head_dim=64)
+    codes = check._codes(case, 2, range(8190, 8300), range(0, 300, 7)).view(TORCH_DTYPES[dtype])
+    assert bool(codes.isfinite().all())
+    assert float(codes.abs().min()) >= torch.finfo(codes.dtype).tiny

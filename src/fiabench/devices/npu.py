@@ -16,6 +16,11 @@ class NpuDevice(Accelerator):
     backend = "hccl"
     api = torch.npu
 
+    def __init__(self, index: int) -> None:
+        super().__init__(index)
+        # Compiling each shape anew is what some releases do by default; it takes seconds and is not the kernel.
+        torch.npu.set_compile_mode(jit_compile=False)
+
     @classmethod
     def describe(cls) -> dict[str, Any]:
         properties = torch.npu.get_device_properties(0)

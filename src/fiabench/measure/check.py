@@ -17,7 +17,7 @@ from torch import Tensor
 from fiabench.cases.case import Case
 from fiabench.cases.shards import kv_heads_of
 from fiabench.measure import data
-from fiabench.ulysses.exchange import TORCH_DTYPES, BareExchange, Exchange
+from fiabench.ulysses.exchange import BareExchange, Exchange
 
 ROWS_PER_RANK = 16
 TOLERANCE = {"fp16": 0.01, "bf16": 0.05, "fp32": 0.001}
@@ -28,11 +28,15 @@ the operator's own accumulation; a wrong head or token errs by about 1.4.
 """
 
 _CODES = {2: torch.int16, 4: torch.int32}
+"""Integers as wide as an element."""
+_DIGIT = 0x1FFF
+_NORMAL = {2: 0x2000, 4: 0x20000000}
+"""Added to a 13-bit code it gives the bits of a normal number in every dtype: neither a NaN nor a denormal, which a
+device's copy kernels may alter without doing anything wrong."""
 
 
 def check_exchange(case: Case, exchange: Exchange, rank: int) -> str:
     """Sends position codes both ways; returns what arrived wrongly, or nothing where all is in place."""
-    device, dtype = exchange.out.device, TORCH_DTYPES[case.dtype]
     heads_kv = data.heads_of(case, "key")
     mine = slice(rank * case.kv_heads_per_rank, (rank + 1) * case.kv_heads_per_rank)
     my_kv = kv_heads_of(heads_kv, case.ulysses)[mine]
@@ -47,14 +51,17 @@ def check_exchange(case: Case, exchange: Exchange, rank: int) -> str:
     def shard(tensor: int) -> Tensor:
         tokens, heads, _ = geometry[tensor]
         each = tokens // case.ulysses
-        return _codes(case, tensor, range(rank * each, (rank + 1) * each), heads, device)
+        return _codes(case, tensor, range(rank * each, (rank + 1) * each), heads)
 
     def whole(tensor: int) -> Tensor:
         tokens, _, heads = geometry[tensor]
-        return _codes(case, tensor, range(tokens), heads, device)
+        return _codes(case, tensor, range(tokens), heads)
+
+    def on_device(codes: Tensor) -> Tensor:
+        return codes.view(exchange.out.dtype).to(exchange.out.device)
 
     exchange.poison()
-    exchange.pack_in(*(shard(tensor).view(dtype) for tensor in range(3)))
+    exchange.pack_in(*(on_device(shard(tensor)) for tensor in range(3)))
     exchange.exchange_in()
     exchange.unpack_in()
     wrong = []
@@ -63,8 +70,8 @@ def check_exchange(case: Case, exchange: Exchange, rank: int) -> str:
     ):
         found = arrived.transpose(1, 2) if case.layout == "BNSD" else arrived
         wrong += _compare(f"{name} after exchange_in", found, whole(tensor))
-    attention = whole(0).transpose(1, 2).contiguous() if case.layout == "BNSD" else whole(0)
-    exchange.pack_out(attention.view(dtype))
+    attention = on_device(whole(0))
+    exchange.pack_out(attention.transpose(1, 2).contiguous() if case.layout == "BNSD" else attention)
     exchange.exchange_out()
     exchange.unpack_out()
     wrong += _compare("output after exchange_out", exchange.out, shard(0))
@@ -74,14 +81,14 @@ def check_exchange(case: Case, exchange: Exchange, rank: int) -> str:
 def check_bare_exchange(bare: BareExchange, rank: int) -> str:
     """Sends each pair of ranks its own pattern through a bare exchange; returns what arrived wrongly, or nothing."""
     ranks = bare.send.shape[0]
-    codes = bare.send.view(torch.uint8)
-    pattern = torch.arange(256, dtype=torch.uint8, device=codes.device).repeat(codes.shape[1] // 256 + 1)
-    pattern = pattern[: codes.shape[1]]
+    codes = torch.empty(bare.send.shape, dtype=bare.send.dtype).view(torch.uint8)
+    pattern = torch.arange(256, dtype=torch.uint8).repeat(codes.shape[1] // 256 + 1)[: codes.shape[1]]
     for other in range(ranks):
         codes[other] = pattern + _pair(rank, other, ranks)
+    bare.send.copy_(codes.view(bare.send.dtype))
     bare.received.fill_(math.nan)
     bare.exchange_in()
-    arrived = bare.received.view(torch.uint8)
+    arrived = bare.received.cpu().view(torch.uint8)
     wrong = [
         f"{int(count):,} bytes from rank {other} out of place"
         for other in range(ranks)
@@ -95,27 +102,27 @@ def _pair(sender: int, receiver: int, ranks: int) -> int:
     return (sender * ranks + receiver + 1) % 251
 
 
-def _codes(case: Case, tensor: int, tokens: range, heads: Sequence[int], device: torch.device) -> Tensor:
-    """[B, tokens, heads, D] of integers as wide as the dtype, each of which follows from its own place.
+def _codes(case: Case, tensor: int, tokens: range, heads: Sequence[int]) -> Tensor:
+    """[B, tokens, heads, D] of integers as wide as the dtype, on the host, each of which follows from its own place.
 
-    The first four of a row say token, tensor, batch and head outright, the others a mixture of token, head and element
-    that wraps around.
+    The first four of a row say token (two digits), head, batch and tensor outright, the others a mixture of token, head
+    and element that wraps around.
     """
     dtype = _CODES[case.element_bytes]
-    token = torch.arange(tokens.start, tokens.stop, device=device).view(1, -1, 1)
-    head = torch.tensor(list(heads), device=device).view(1, 1, -1)
-    batch = torch.arange(case.batch, device=device).view(-1, 1, 1)
-    element = torch.arange(case.head_dim, device=device).to(dtype)
+    token = torch.arange(tokens.start, tokens.stop).view(1, -1, 1)
+    head = torch.tensor(list(heads)).view(1, 1, -1)
+    batch = torch.arange(case.batch).view(-1, 1, 1)
+    element = torch.arange(case.head_dim).to(dtype)
     mixture = (token * 257).to(dtype).unsqueeze(3) + (head * 8191).to(dtype).unsqueeze(3) + element
     codes = mixture.expand(case.batch, -1, -1, -1).clone()
-    named = (token & 0xFFFF, token >> 16, head, batch * 3 + tensor)
+    named = (token, token >> 13, head, batch * 3 + tensor)
     for place, value in zip(range(case.head_dim), named, strict=False):
-        codes[..., place] = value.to(dtype)
-    return codes
+        codes[..., place] = (value & _DIGIT).to(dtype)
+    return codes.bitwise_and_(_DIGIT).add_(_NORMAL[case.element_bytes])
 
 
 def _compare(what: str, found: Tensor, codes: Tensor) -> list[str]:
-    differs = found.contiguous().view(codes.dtype) != codes
+    differs = found.contiguous().cpu().view(codes.dtype) != codes
     count = int(differs.sum())
     if not count:
         return []
