@@ -147,6 +147,19 @@ def test_plan_json_streams_every_point(start: Any) -> None:
     assert seed["exchanged_bytes"] == 2 * 25200 * 5 * 128 * 4
 
 
+def test_a_reader_that_has_seen_enough_is_no_error(write_sweep: Any) -> None:
+    """As `plan --json | head -1`."""
+    sweep = write_sweep(axes={"seq_len_q": [{"from": 64, "to": 640000, "step": 64}]})
+    command = [sys.executable, str(ROOT / "tools" / "sweep.py"), "plan", str(sweep), "--device", "cpu", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert json.loads(process.stdout.readline())["case"]["seq_len_q"] == 64
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 141
+
+
 @pytest.mark.slow
 def test_the_seeds_shards_are_measured_at_a_length_for_a_cpu(start: Any, tmp_path: Path) -> None:
     """sglang's pull request 23572: 40 heads, tensor parallel 2 and Ulysses 4 leave 5 on each of 4 ranks."""

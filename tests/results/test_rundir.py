@@ -86,6 +86,7 @@ def test_a_line_cut_short_is_passed_over_and_removed_on_reopening(run, cut):
     cases.write_bytes(whole[:-cut])
     assert ids(run.path) == ["ok"]
     assert cases.read_bytes() == whole[:-cut], "reading changes nothing"
+    run.close()
     reopened, found = RunDirectory.reopen(run.path)
     assert [made.status for made in found.measurements] == ["ok"]
     reopened.append(measurement(status="unsettled", reason="cap"))
@@ -94,6 +95,7 @@ def test_a_line_cut_short_is_passed_over_and_removed_on_reopening(run, cut):
 
 def test_reopening_a_whole_run_changes_nothing(run):
     before = (run.path / CASES).read_bytes()
+    run.close()
     reopened, found = RunDirectory.reopen(run.path)
     assert (run.path / CASES).read_bytes() == before
     assert reopened.header == found.header == run.header
@@ -263,3 +265,22 @@ def test_cases_that_cannot_be_opened_are_an_input_error(tmp_path):
         directory.append(measurement())
     with pytest.raises(InputError, match="cannot be read"):
         read_run(tmp_path)
+
+
+def test_two_runs_do_not_write_into_one_directory(tmp_path):
+    """The first holds it for as long as it lives, and no longer."""
+    first = RunDirectory.create(tmp_path / "run", {})
+    code = (
+        "import sys; from pathlib import Path; from fiabench.results.rundir import RunDirectory\n"
+        "from fiabench.cases.errors import InputError\n"
+        "try: RunDirectory.reopen(Path(sys.argv[1])); print('opened')\n"
+        "except InputError as error: print(error)"
+    )
+
+    def second() -> str:
+        command = [sys.executable, "-c", code, str(tmp_path / "run")]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    assert "is being written by another run" in second()
+    first.close()
+    assert second() == "opened\n"

@@ -124,11 +124,10 @@ def _require_room(path: Path, cases: int) -> None:
 
 def measure_cases(
     directory: RunDirectory, machine: Machine, cases: list[Case], out: Console, each: Callable[[Measurement], None]
-) -> list[Measurement]:
+) -> None:
     """Measures ``cases`` into ``directory``, shows progress on ``out`` and hands each measurement to ``each``."""
     header = directory.header
     peak = header["environment"]["peak"]
-    measured: list[Measurement] = []
     with (
         _interruptible(),
         Coordinator(
@@ -138,12 +137,11 @@ def measure_cases(
     ):
         for case, measurement in coordinator.measure(cases):
             directory.append(measurement)
-            measured.append(measurement)
             progress.ended(case, measurement)
             each(measurement)
     header["finished"] = now()
     directory.write_header()
-    return measured
+    directory.close()
 
 
 class _interruptible:

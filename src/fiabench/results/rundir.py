@@ -6,8 +6,10 @@ are there. Everything else in the directory (tables, figures) can be rebuilt fro
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import weakref
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +63,7 @@ class RunDirectory:
                 raise InputError.plain(f"{path}: is there and is no empty directory; name another --out")
             made = [folder for folder in (path, *path.parents) if not folder.exists()]
             path.mkdir(parents=True, exist_ok=True)
+            directory.lock()
             directory.write_header()
         except OSError as error:
             for folder in made:
@@ -71,8 +74,13 @@ class RunDirectory:
 
     @classmethod
     def reopen(cls, path: Path) -> tuple[RunDirectory, Run]:
-        """The directory of an unfinished run, and what it holds; a line cut short by a crash is removed."""
+        """The directory of an unfinished run, and what it holds; a line cut short by a crash is removed.
+
+        Raises InputError where it is no run directory, or one that another process is writing.
+        """
         run = read_run(path)
+        directory = cls(path, run.header)
+        directory.lock()
         cases = path / CASES
         if cases.exists():
             content = cases.read_bytes()
@@ -80,7 +88,22 @@ class RunDirectory:
             if whole != content:
                 with cases.open("r+b") as file:
                     file.truncate(len(whole))
-        return cls(path, run.header), run
+        return directory, run
+
+    def lock(self) -> None:
+        """Keeps others from writing here until :meth:`close`. Raises InputError where another process writes."""
+        descriptor = os.open(self.path, os.O_RDONLY)
+        self._unlock = weakref.finalize(self, os.close, descriptor)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError.plain(f"{self.path}: is being written by another run; wait for it to end") from None
+        except OSError:
+            return  # a file system without locks, as some networks have: nobody can be kept out
+
+    def close(self) -> None:
+        """Lets others write here."""
+        self._unlock()
 
     def write_header(self) -> None:
         """Writes `run.json` whole or not at all."""
