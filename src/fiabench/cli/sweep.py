@@ -26,7 +26,7 @@ from fiabench.results.measurement import Measurement
 from fiabench.results.rundir import read_run
 from fiabench.workers.machine import guess_machine
 
-OK, BAD_INPUT, SOME_FAILED, INTERRUPTED, READER_GONE = 0, 2, 3, 130, 141
+OK, BAD_INPUT, SOME_FAILED, INTERRUPTED = 0, 2, 3, 130
 
 _TORCHRUN = "TORCHELASTIC_RUN_ID"
 """Set by torchrun in the processes that it starts; there, each of them becomes a rank."""
@@ -211,7 +211,4 @@ def main(arguments: list[str] | None = None) -> int:
         return BAD_INPUT
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
-    except BrokenPipeError:  # the reader of the output, `head` say, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return READER_GONE
     return result if isinstance(result, int) else OK
