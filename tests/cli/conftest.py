@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -23,12 +24,18 @@ class Command:
     """One run of the command, in the background, its children in sight."""
 
     def __init__(self, arguments: list[str], checkout: Path, preexec: Callable[[], None] | None) -> None:
+        def prepare() -> None:
+            # A shell that starts the tests in the background has them ignore Ctrl-C, and their children with them.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            if preexec:
+                preexec()
+
         self.process = subprocess.Popen(
             [sys.executable, str(checkout / "tools" / "sweep.py"), *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            preexec_fn=preexec,
+            preexec_fn=prepare,
         )
 
     def ranks(self) -> list[psutil.Process]:
