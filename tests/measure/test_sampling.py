@@ -197,3 +197,19 @@ def test_all_ranks_take_the_same_decisions_from_different_durations(seconds):
     assert 0 < half_width <= 0.005
     assert kept
     assert count >= (3 if max(seconds) > 2 else 10)
+
+
+@pytest.mark.parametrize(
+    ("method", "launch", "bound"), [("event", 0.009, True), ("event", 0.001, False), ("host", 0.009, False)]
+)
+def test_a_device_that_waits_for_launches_is_host_bound(method, launch, bound, alone, monkeypatch):
+    """On a clock of the host's own, launching is the whole of it and says nothing."""
+    device = PlannedDevice(itertools.repeat(0.01))
+    device.timing_method = method
+    monkeypatch.setattr(sampling, "time", device)
+
+    def kernel():
+        device.now += launch
+
+    pipeline = Pipeline([Step("kernel", kernel)])
+    assert sample(pipeline, device, alone, stopping(), 10.0).host_bound is bound

@@ -93,6 +93,13 @@ def test_a_cell_has_latency_kernel_exchange_and_residual():
     assert exchange == ["a2a 6.60 ms = 86 %", "wait 0.00 µs", "residual +0.0 %"]
 
 
+def test_a_number_that_is_the_hosts_is_marked_and_explained():
+    made = measurement(timing={"host_bound": True})
+    assert pivot.cell(made)[0] == "7.70 ms ±9.1 %!"
+    assert any(line.startswith("! host-bound") for line in pivot.legend([made]))
+    assert not any(line.startswith("!") for line in pivot.legend([measurement()]))
+
+
 def test_a_kernel_alone_has_latency_and_throughput():
     (section,) = pivot.sections([measurement(measure="kernel")])
     latency, throughput = cell_of(section, 24)

@@ -68,6 +68,7 @@ def measure(case: Case, device: Device, groups: RankGroups, stopping: Stopping) 
     sampled = sample(pipeline, device, groups, stopping, first_iteration)
     timing |= {
         "half_width": sampled.half_width if math.isfinite(sampled.half_width) else None,
+        "host_bound": sampled.host_bound,
         "warmup_iterations": sampled.warmup_iterations,
         "warmup_seconds": sampled.warmup_seconds,
         "sampling_seconds": sampled.sampling_seconds,

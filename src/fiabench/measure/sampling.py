@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field
+from statistics import median
 
 import torch
 
@@ -26,6 +27,9 @@ STEADY = 0.05
 """Two neighbouring windows of warm-up whose medians differ by less than this are steady."""
 GROWTH = 1.25
 """The stopping rule is asked when the samples have grown by this factor: asking after each would bias it."""
+
+HOST_BOUND = 0.8
+"""Where launching an iteration takes this part of what it takes on the device, the device waits for the host."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,8 @@ class Sampled:
     seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     settled: bool = False
     half_width: float = float("inf")
+    host_bound: bool = False
+    """Whether a device that is timed by events waited for the host's launches: the samples are then the host's."""
     warmup_iterations: int = 0
     warmup_seconds: float = 0.0
     sampling_seconds: float = 0.0
@@ -69,12 +75,15 @@ class _Sampler:
         self._groups = groups
         self._stopping = stopping
         self._alone = pipeline.phases == ["kernel"] or pipeline.phases == ["exchange_in"]
+        self._launching: list[float] = []
+        """Seconds that the host took to launch each end-to-end iteration."""
         self.sampled = Sampled()
 
     def _end_to_end(self) -> float:
         self._groups.barrier()
-        start = self._device.mark()
+        start, begun = self._device.mark(), time.perf_counter()
         self._pipeline.run()
+        self._launching.append(time.perf_counter() - begun)
         end = self._device.mark()
         self._device.synchronize()
         return self._device.seconds(start, end)
@@ -105,12 +114,12 @@ class _Sampler:
             while True:
                 durations, elapsed = self._slowest([self._end_to_end() for _ in range(window)])
                 self.sampled.warmup_iterations += window
-                median = summarise(durations).median
-                if before is not None and abs(median - before) <= STEADY * median:
+                typical = median(durations)
+                if before is not None and abs(typical - before) <= STEADY * typical:
                     break
-                if elapsed + window * median > limit:
+                if elapsed + window * typical > limit:
                     break
-                before = median
+                before = typical
         self.sampled.warmup_seconds = time.perf_counter() - self._started
 
     def take(self) -> None:
@@ -134,6 +143,10 @@ class _Sampler:
                 break
             grown = max(enough, int(len(totals) * GROWTH) + 1)
             wanted = min(grown, len(totals) + max(1, affordable), stopping.max_samples)
+        if self._device.timing_method == "event":
+            launching = self._launching[-len(totals) :]
+            on_device = self.sampled.seconds[END_TO_END]
+            self.sampled.host_bound = median(launching) >= HOST_BOUND * median(on_device)
         self.sampled.sampling_seconds = time.perf_counter() - self._started
 
     def _one(self) -> float:

@@ -116,6 +116,7 @@ def cell(measurement: Measurement) -> list[str]:
         return [measurement.status.replace("_", " ")]
     marks = "~" if measurement.status == "unsettled" else ""
     marks += "*" if measurement.timing.get("oversubscribed") else ""
+    marks += "!" if measurement.timing.get("host_bound") else ""
     total = measurement.metrics["total"]
     spread = (total["high"] - total["low"]) / (2 * total["value"])
     lines = [f"{units.seconds(total['value'])} ±{units.percent(spread)}{marks}"]
@@ -155,6 +156,10 @@ def legend(measurements: list[Measurement]) -> list[str]:
         lines.append("residual: closure, (total without recording - sum of the phases) / total, of the worst rank")
     if any(measurement.status == "unsettled" for measurement in measured):
         lines.append("~ unsettled: the cap on time or samples came before the interval was as narrow as the sweep asks")
+    if any(measurement.timing.get("host_bound") for measurement in measured):
+        lines.append(
+            "! host-bound: the device waited for launches, so that this is the host's time and not the device's"
+        )
     if any(measurement.timing.get("oversubscribed") for measurement in measured):
         lines.append(
             "* oversubscribed: more ranks than cores, which slow each other down as devices of their own would not"

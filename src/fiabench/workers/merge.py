@@ -33,6 +33,7 @@ def merge(case: Case, answers: list[dict[str, Any]], machine: Machine, peak_flop
     merged.check = _check(outcomes)
     merged.timing = decisive["timing"] | timing
     if merged.measured:
+        merged.timing["host_bound"] = any(outcome["timing"]["host_bound"] for outcome in outcomes)
         ranks = {str(rank): outcome["samples"] for rank, outcome in enumerate(outcomes)}
         merged.samples = {
             phase: {rank: samples[phase] for rank, samples in ranks.items()} for phase in outcomes[0]["samples"]
