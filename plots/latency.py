@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fiabench.figures import NothingToDraw, labels, series, slide, style
+from fiabench.figures.series import tokens
 from fiabench.results.measurement import Measurement
 from fiabench.results.rundir import Run
 
@@ -40,10 +41,6 @@ def draw(run: Run) -> Figure:
     extra = [slide.guide_key("quadratic: time ~ tokens²")] if quadratic else []
     slide.legend(all_axes[-1], lines, "head shard", extra)
     return figure
-
-
-def tokens(measurement: Measurement) -> float:
-    return float(measurement.case["seq_len_q"])
 
 
 def guide(axes: Axes, measured: list[Measurement], metric: str) -> None:

@@ -12,8 +12,9 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from fiabench.figures import NothingToDraw, labels, series, slide, style
+from fiabench.figures.series import tokens
 from fiabench.results.measurement import Measurement
-from fiabench.results.metrics import PHASES, by_rank
+from fiabench.results.metrics import PHASES, by_rank, last_to_arrive
 from fiabench.results.rundir import Run
 from fiabench.results.units import percent
 
@@ -89,11 +90,6 @@ def keys(drawn: list[Measurement]) -> list[Artist]:
     return entries
 
 
-def tokens(measurement: Measurement) -> int:
-    length: int = measurement.case["seq_len_q"]
-    return length
-
-
 def bar(axes: Axes, row: int, measurement: Measurement) -> None:
     start = 0.0
     for name, seconds in phases(measurement).items():
@@ -130,9 +126,3 @@ def phases(measurement: Measurement) -> dict[str, float]:
     quarter = sums.size // 4
     middle = np.argsort(sums, kind="stable")[quarter : sums.size - quarter]
     return {name: float(part.mean(axis=0)[middle].mean()) for name, part in parts.items()}
-
-
-def last_to_arrive(durations: np.ndarray, ulysses: int) -> np.ndarray:
-    """For each of [ranks, iterations] the least of the rank's Ulysses group: what the bytes took, without waiting."""
-    groups = durations.reshape(-1, ulysses, durations.shape[1])
-    return np.broadcast_to(groups.min(axis=1, keepdims=True), groups.shape).reshape(durations.shape)

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fiabench.cases import costs
-from fiabench.figures import NothingToDraw, labels, series, slide, style
+from fiabench.figures import NothingToDraw, kernel, labels, series, slide, style
 from fiabench.results.measurement import Measurement
 from fiabench.results.rundir import Run
 
@@ -23,9 +23,7 @@ def draw(run: Run) -> Figure:
     lines = series.group(measured, intensity, series.shard, series.shard_names(measured))
     peak = run.environment.get("peak") or {}
     bandwidth = peak.get("memory_bandwidth")
-    roofs: dict[float, list[str]] = {}
-    for dtype in sorted({m.case["dtype"] for m in lines.drawn} & set(peak.get("flops", {}))):
-        roofs.setdefault(peak["flops"][dtype], []).append(dtype)
+    roofs = kernel.peaks_of(run, lines.drawn)
     figure, (axes,) = slide.slide(
         "Roofline of one rank's attention kernel, by head shard",
         [labels.device_line(run.environment, lines.drawn), lines.common],
@@ -37,7 +35,7 @@ def draw(run: Run) -> Figure:
             labels.not_drawn_note(run.measurements),
         ],
     )
-    slide.draw_lines(axes, lines, intensity, throughput, joined=False)
+    slide.draw_lines(axes, lines, intensity, kernel.throughput, joined=False)
     axes.set_xscale("log")
     axes.set_yscale("log")
     if roofs:
@@ -56,12 +54,6 @@ def intensity(measurement: Measurement) -> float:
     """FLOP for each byte that the kernel cannot avoid to move."""
     case = measurement.point
     return costs.kernel_flops(case) / costs.kernel_min_bytes(case)
-
-
-def throughput(measurement: Measurement) -> slide.Value:
-    kernel = slide.metric("kernel")(measurement)
-    flops = costs.kernel_flops(measurement.point)
-    return slide.Value(measurement.metrics["achieved_flops"]["value"], flops / kernel.high, flops / kernel.low)
 
 
 def draw_roofs(axes: Axes, roofs: dict[float, list[str]], bandwidth: float | None) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from fiabench.cases import costs
-from fiabench.figures import NothingToDraw, labels, series, slide, style
-from fiabench.results.measurement import Measurement
+from fiabench.figures import NothingToDraw, kernel, labels, series, slide, style
+from fiabench.figures.series import tokens
 from fiabench.results.rundir import Run
 
 ABOUT = "FLOP/s that one rank's kernel achieves against sequence length, by head shard, with the hardware's peak."
@@ -18,7 +17,7 @@ def draw(run: Run) -> Figure:
     if not measured:
         raise NothingToDraw("no kernel was measured")
     lines = series.group(measured, tokens, series.shard, series.shard_names(measured))
-    peaks = peaks_of(run, lines.drawn)
+    peaks = kernel.peaks_of(run, lines.drawn)
     figure, (axes,) = slide.slide(
         "Kernel throughput of one rank against sequence length, by head shard",
         [labels.device_line(run.environment, lines.drawn), lines.common],
@@ -30,7 +29,7 @@ def draw(run: Run) -> Figure:
             labels.not_drawn_note(run.measurements),
         ],
     )
-    slide.draw_lines(axes, lines, tokens, throughput)
+    slide.draw_lines(axes, lines, tokens, kernel.throughput)
     slide.measured_ticks(axes, map(tokens, lines.drawn), labels.tokens)
     for peak, dtypes in peaks.items():
         axes.axhline(peak, color=style.INK, linestyle="-", linewidth=1.4, gid="peak")
@@ -49,23 +48,3 @@ def draw(run: Run) -> Figure:
     axes.set_ylabel("achieved by the kernel")
     slide.legend(axes, lines, "head shard")
     return figure
-
-
-def tokens(measurement: Measurement) -> float:
-    return float(measurement.case["seq_len_q"])
-
-
-def throughput(measurement: Measurement) -> slide.Value:
-    """FLOP/s, with the kernel's interval turned over: the slowest kernel gives the lowest rate."""
-    kernel = slide.metric("kernel")(measurement)
-    flops = costs.kernel_flops(measurement.point)
-    return slide.Value(measurement.metrics["achieved_flops"]["value"], flops / kernel.high, flops / kernel.low)
-
-
-def peaks_of(run: Run, drawn: list[Measurement]) -> dict[float, list[str]]:
-    """The known peaks in FLOP/s, each with the drawn dtypes that it holds for."""
-    known = (run.environment.get("peak") or {}).get("flops", {})
-    peaks: dict[float, list[str]] = {}
-    for dtype in sorted({m.case["dtype"] for m in drawn} & set(known)):
-        peaks.setdefault(known[dtype], []).append(dtype)
-    return peaks

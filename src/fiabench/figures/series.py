@@ -106,6 +106,11 @@ class Lines:
         return SEPARATOR.join(name for name in names if name)
 
 
+def tokens(measurement: Measurement) -> float:
+    """The abscissa of most figures: query tokens of the whole sequence."""
+    return float(measurement.case["seq_len_q"])
+
+
 def shard(measurement: Measurement) -> tuple[int, int]:
     """What colours stand for in most figures: the head shard as (tp, ulysses)."""
     return measurement.case["tp"], measurement.case["ulysses"]

@@ -15,9 +15,7 @@ from fiabench.cases import costs
 from fiabench.cases.case import Case
 from fiabench.stats.intervals import summarise
 
-INWARD = ("pack_in", "exchange_in", "unpack_in")
-OUTWARD = ("pack_out", "exchange_out", "unpack_out")
-PHASES = (*INWARD, "kernel", *OUTWARD)
+PHASES = ("pack_in", "exchange_in", "unpack_in", "kernel", "pack_out", "exchange_out", "unpack_out")
 END_TO_END = "end_to_end"
 
 Samples = dict[str, dict[str, list[float]]]
@@ -108,22 +106,17 @@ def _values(
 
 
 def _exchange_values(case: Case, phases: dict[str, np.ndarray]) -> Iterator[tuple[str, float | np.ndarray]]:
-    # Ranks exchange within their Ulysses group, so each group has its own last rank; the slowest group counts.
-    exchanges = [
-        durations.reshape(-1, case.ulysses, durations.shape[1])
-        for name, durations in phases.items()
-        if name.startswith("exchange")
-    ]
-    last = [durations.min(axis=1, keepdims=True) for durations in exchanges]
-    transfer = np.asarray(sum(last)).max(axis=(0, 1))
+    exchanges = [durations for name, durations in phases.items() if name.startswith("exchange")]
+    last = [last_to_arrive(durations, case.ulysses) for durations in exchanges]
+    transfer = np.asarray(sum(last)).max(axis=0)
     waits = np.asarray(sum(durations - least for durations, least in zip(exchanges, last, strict=True)))
     moves = [durations.max(axis=0) for name, durations in phases.items() if name.startswith(("pack", "unpack"))]
     all_to_all = sum(moves, start=transfer)
     yield "all_to_all", all_to_all
     yield "transfer", transfer
-    yield "wait", waits.max(axis=(0, 1))
+    yield "wait", waits.max(axis=0)
     if "kernel" in phases:
-        yield "all_to_all_share", all_to_all / sum_of_phases(phases)
+        yield "all_to_all_share", all_to_all / _sum_of_phases(phases).max(axis=0)
     seconds = float(np.median(transfer))
     yield "algbw", costs.exchanged_bytes(case) / seconds
     yield "busbw", costs.wire_bytes(case) / seconds
@@ -136,7 +129,7 @@ def _residual(end_to_end: np.ndarray, phases: dict[str, np.ndarray]) -> float:
     Rank by rank: what one rank loses between two phases the others spend waiting within one, so that the slowest
     rank's sum would have it.
     """
-    missing = np.median(end_to_end, axis=1) - np.median(np.asarray(sum(phases.values())), axis=1)
+    missing = np.median(end_to_end, axis=1) - np.median(_sum_of_phases(phases), axis=1)
     return float(missing[np.argmax(np.abs(missing))])
 
 
@@ -145,6 +138,15 @@ def by_rank(durations: dict[str, list[float]]) -> np.ndarray:
     return np.array([durations[rank] for rank in sorted(durations, key=int)])
 
 
-def sum_of_phases(phases: dict[str, np.ndarray]) -> np.ndarray:
-    """Each instrumented iteration's phases added up within a rank, on its slowest rank: [iterations]."""
-    return np.asarray(sum(phases.values())).max(axis=0)
+def last_to_arrive(durations: np.ndarray, ulysses: int) -> np.ndarray:
+    """For each of [ranks, iterations] the least of the rank's Ulysses group: what the bytes took, without waiting.
+
+    Ranks exchange within their group, so each group has its own last rank.
+    """
+    groups = durations.reshape(-1, ulysses, durations.shape[1])
+    return np.broadcast_to(groups.min(axis=1, keepdims=True), groups.shape).reshape(durations.shape)
+
+
+def _sum_of_phases(phases: dict[str, np.ndarray]) -> np.ndarray:
+    """Each instrumented iteration's phases added up within a rank: [ranks, iterations]."""
+    return np.asarray(sum(phases.values()))

@@ -1,0 +1,26 @@
+"""What figures of the kernel share: its throughput, and the peaks that it is held against."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from fiabench.cases import costs
+from fiabench.figures import slide
+from fiabench.results.measurement import Measurement
+from fiabench.results.rundir import Run
+
+
+def throughput(measurement: Measurement) -> slide.Value:
+    """FLOP/s, with the kernel's interval turned over: the slowest kernel gives the lowest rate."""
+    kernel = slide.metric("kernel")(measurement)
+    flops = costs.kernel_flops(measurement.point)
+    return slide.Value(measurement.metrics["achieved_flops"]["value"], flops / kernel.high, flops / kernel.low)
+
+
+def peaks_of(run: Run, drawn: Iterable[Measurement]) -> dict[float, list[str]]:
+    """The known peaks in FLOP/s, each with the drawn dtypes that it holds for."""
+    known = (run.environment.get("peak") or {}).get("flops", {})
+    peaks: dict[float, list[str]] = {}
+    for dtype in sorted({measurement.case["dtype"] for measurement in drawn} & set(known)):
+        peaks.setdefault(known[dtype], []).append(dtype)
+    return peaks
