@@ -35,7 +35,7 @@ from fiabench.results.rundir import HEADER, RunDirectory, read_run
 from fiabench.ulysses.groups import GROUP_TIMEOUT, RankGroups
 from fiabench.workers.coordinator import Coordinator
 from fiabench.workers.machine import Machine
-from fiabench.workers.merge import merge
+from fiabench.workers.merge import merge, unmeasured
 from fiabench.workers.probe import DeviceMissing, probe
 from fiabench.workers.rank import run_case
 
@@ -124,8 +124,9 @@ def _lead(follower: Follower, options: running.Options, sweep: str, profile: str
         if measurement is None:
             command, deadline = coordinator.command(case)
             with _InFlight(directory, case, machine, deadline):
-                answers = follower.tell(command) and follower.run(command)
-            measurement = merge(case, answers or [], machine, (peak or {}).get("flops", {}).get(case.dtype))
+                follower.tell(command)
+                answers = follower.run(command)
+            measurement = merge(case, answers, machine, (peak or {}).get("flops", {}).get(case.dtype))
         directory.append(measurement)
         notes.print(f"{measurement.id}: {measurement.status} {measurement.reason}", soft_wrap=True, markup=False)
     follower.tell(None)
@@ -142,15 +143,9 @@ def _left_out(case: Case, machine: Machine) -> Measurement | None:
     """The measurement of a case that these ranks cannot run; None for one that they can."""
     started = dist.get_world_size()
     if case.world_size > started:
-        return _failed(case, machine, "unsupported", f"needs {case.world_size} ranks, torchrun started {started}")
+        return unmeasured(case, machine, "unsupported", f"needs {case.world_size} ranks, torchrun started {started}")
     misfit = machine.misfit(case)
-    return _failed(case, machine, "does_not_fit", misfit) if misfit else None
-
-
-def _failed(case: Case, machine: Machine, status: str, reason: str) -> Measurement:
-    measurement = merge(case, [], machine, None)
-    measurement.status, measurement.reason = status, reason
-    return measurement
+    return unmeasured(case, machine, "does_not_fit", misfit) if misfit else None
 
 
 def _without_the_culprit(cases: list[Case], directory: RunDirectory, machine: Machine) -> list[Case]:
@@ -162,7 +157,7 @@ def _without_the_culprit(cases: list[Case], directory: RunDirectory, machine: Ma
     for case in cases:
         if case.id == culprit:
             reason = "a rank ended while it ran and torchrun started them all anew; see torchrun's output"
-            directory.append(_failed(case, machine, "crash", reason))
+            directory.append(unmeasured(case, machine, "crash", reason))
     marker.unlink()
     return [case for case in cases if case.id != culprit]
 
@@ -173,7 +168,7 @@ class _InFlight:
     def __init__(self, directory: RunDirectory, case: Case, machine: Machine, seconds: float) -> None:
         self._marker = directory.path / RUNNING
         self._marker.write_text(json.dumps({"id": case.id}))
-        self._overdue = _failed(case, machine, "timeout", f"the ranks had not ended it within {seconds:.0f} s")
+        self._overdue = unmeasured(case, machine, "timeout", f"the ranks had not ended it within {seconds:.0f} s")
         self._directory = directory
         self._timer = threading.Timer(seconds, self._end)
 

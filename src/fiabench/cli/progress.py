@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from itertools import accumulate
 from types import TracebackType
@@ -32,7 +31,6 @@ class RunProgress:
         self._left = [*accumulate((coordinator.estimate(case) for case in reversed(cases)), initial=0.0)]
         self._done: list[Measurement] = []
         self._recent: deque[tuple[str, Measurement]] = deque(maxlen=_LAST)
-        self._started = time.monotonic()
         self._bar = Progress(
             SpinnerColumn(),
             MofNCompleteColumn(),

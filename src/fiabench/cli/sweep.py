@@ -23,7 +23,7 @@ from fiabench.cli.checkout import ROOT, find_sweep, sweep_names
 from fiabench.cli.table import console, headline, print_run
 from fiabench.results import export as exports
 from fiabench.results.measurement import Measurement
-from fiabench.results.rundir import read_run
+from fiabench.results.rundir import Run, read_run
 from fiabench.workers.machine import guess_machine
 
 OK, BAD_INPUT, SOME_FAILED, INTERRUPTED = 0, 2, 3, 130
@@ -144,7 +144,7 @@ def run(
     if not as_json:
         print_run(console(), finished)
     if figures:
-        _draw(notes, directory.path)
+        _draw(notes, finished)
     notes.print(f"run directory: {directory.path}", soft_wrap=True)
     return SOME_FAILED if any(measurement.failed for measurement in finished.measurements) else OK
 
@@ -180,16 +180,15 @@ def export(directory: Path, form: str) -> None:
 @_run_argument
 def plot(directory: Path) -> None:
     """Draws every figure of plots/ into the run directory DIR, as SVG and PNG."""
-    read_run(directory)
-    _draw(console(), directory)
+    _draw(console(), read_run(directory))
 
 
-def _draw(out: Console, directory: Path) -> None:
+def _draw(out: Console, drawn_run: Run) -> None:
     from fiabench.figures import draw_all  # matplotlib takes half a second that no other command should pay
 
-    folder = directory / "figures"
+    folder = drawn_run.path / "figures"
     with out.status("drawing the figures"):
-        drawings = draw_all(read_run(directory), ROOT / "plots", folder)
+        drawings = draw_all(drawn_run, ROOT / "plots", folder)
     if names := [drawn.name for drawn in drawings if drawn.paths]:
         out.print(f"figures: {', '.join(names)} in {folder}", soft_wrap=True, markup=False)
     for drawn in drawings:

@@ -74,7 +74,7 @@ class _Sampler:
         self._device = device
         self._groups = groups
         self._stopping = stopping
-        self._alone = pipeline.phases == ["kernel"] or pipeline.phases == ["exchange_in"]
+        self._alone = len(pipeline.phases) == 1
         self._launching: list[float] = []
         """Seconds that the host took to launch each end-to-end iteration."""
         self.sampled = Sampled()

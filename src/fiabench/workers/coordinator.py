@@ -11,7 +11,7 @@ from fiabench.cases.case import Case
 from fiabench.results.measurement import Measurement
 from fiabench.workers.group import GroupFailure, RankGroup
 from fiabench.workers.machine import Machine
-from fiabench.workers.merge import merge
+from fiabench.workers.merge import merge, unmeasured
 
 _DEADLINE_BASE = 60.0
 """Seconds that any case may take: the first call of a shape compiles kernels on some devices."""
@@ -61,13 +61,13 @@ class Coordinator:
         for case in cases:
             reason = self._machine.misfit(case)
             if reason:
-                yield case, self._left(case, "does_not_fit", reason)
+                yield case, unmeasured(case, self._machine, "does_not_fit", reason)
                 continue
             started = time.monotonic()
             try:
                 measurement = self._measure(case)
             except GroupFailure as failure:
-                measurement = self._left(case, failure.status, failure.reason)
+                measurement = unmeasured(case, self._machine, failure.status, failure.reason)
                 self._end_group()
             else:
                 if measurement.status == "out_of_memory":
@@ -79,11 +79,6 @@ class Coordinator:
         if self._group:
             self._group.close()
             self._group = None
-
-    def _left(self, case: Case, status: str, reason: str) -> Measurement:
-        measurement = merge(case, [], self._machine, None)
-        measurement.status, measurement.reason = status, reason
-        return measurement
 
     def _measure(self, case: Case) -> Measurement:
         group = self._group_for(case)

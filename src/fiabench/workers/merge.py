@@ -10,28 +10,28 @@ from fiabench.results.measurement import FAILED, Measurement
 from fiabench.workers.machine import Machine
 
 
-def merge(case: Case, answers: list[dict[str, Any]], machine: Machine, peak_flops: float | None) -> Measurement:
-    """The measurement that the ranks' ``answers``, by rank, make together; none gives an empty one.
-
-    ``peak_flops`` is the device's peak for the case's dtype in FLOP/s, None where it is unknown.
-    """
-    outcomes = [answer["outcome"] for answer in answers]
-    threads = machine.threads(case)
-    described = case.as_dict() | {"device": machine.device, "threads": threads}
+def unmeasured(case: Case, machine: Machine, status: str, reason: str) -> Measurement:
+    """The measurement of a case that no rank has answered for: left out before it ran, or lost with its ranks."""
+    described = case.as_dict() | {"device": machine.device, "threads": machine.threads(case)}
     timing = {
         "mode": "natural",
         "world_size": case.world_size,
         "described_world_size": case.described_world_size,
         "oversubscribed": machine.oversubscribed(case),
     }
-    merged = Measurement(id=case.id, case=described, status="crash", timing=timing)
-    if not outcomes:
-        return merged
+    return Measurement(id=case.id, case=described, status=status, reason=reason, timing=timing)
+
+
+def merge(case: Case, answers: list[dict[str, Any]], machine: Machine, peak_flops: float | None) -> Measurement:
+    """The measurement that the ranks' ``answers``, one of each by rank, make together.
+
+    ``peak_flops`` is the device's peak for the case's dtype in FLOP/s, None where it is unknown.
+    """
+    outcomes = [answer["outcome"] for answer in answers]
     decisive = next((outcome for outcome in outcomes if outcome["status"] in FAILED), outcomes[0])
-    merged.status = decisive["status"]
-    merged.reason = _reason(outcomes)
+    merged = unmeasured(case, machine, decisive["status"], _reason(outcomes))
     merged.check = _check(outcomes)
-    merged.timing = decisive["timing"] | timing
+    merged.timing = decisive["timing"] | merged.timing
     if merged.measured:
         merged.timing["host_bound"] = any(outcome["timing"]["host_bound"] for outcome in outcomes)
         ranks = {str(rank): outcome["samples"] for rank, outcome in enumerate(outcomes)}
