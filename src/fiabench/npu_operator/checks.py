@@ -13,23 +13,18 @@ Each refusal names its file. A text that was not found there begins `fiabench:`.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import torch
 
-from fiabench.npu_operator.errors import (
-    invalid_shape_dim,
-    invalid_shapes,
-    invalid_value,
-    not_emulated,
-    plugin_error,
-    tiling_error,
-)
+from fiabench.npu_operator.errors import not_emulated, plugin_error, tiling_error
 from fiabench.npu_operator.mask_checks import check_mask, check_tokens
-from fiabench.npu_operator.schema import LAYOUTS, TOKENS_MAX
-from fiabench.npu_operator.shapes import bracket, compare_shape
+from fiabench.npu_operator.parse import Call, Geometry, parse
+from fiabench.npu_operator.schema import LAYOUTS
+from fiabench.npu_operator.shapes import compare_shape
 
-_PARSER = "fused_infer_attention_score_tiling_info_parser.cpp"
+__all__ = ["Geometry", "check_host", "check_plugin"]
+
 _SINGLE = "fused_infer_attention_score_tiling_check_single_para.cpp"
 _EXISTENCE = "fused_infer_attention_score_tiling_check_existence.cpp"
 _FEATURE = "fused_infer_attention_score_tiling_check_feature.cpp"
@@ -51,21 +46,6 @@ _INPUT_DTYPES = (torch.float16, torch.bfloat16)
 _MASK_DTYPES = (torch.bool, torch.int8, torch.uint8)
 _SPARSE_MODES = (0, 1, 2, 3, 4, 9)
 _NO_QUANT = "In NO_QUANT rope not exist situation"
-
-
-class Geometry(NamedTuple):
-    """One checked call, without its layout."""
-
-    batch: int
-    heads: int
-    kv_heads: int
-    seq_q: int
-    seq_kv: int
-    head_dim: int
-    sparse_mode: int
-    """The mode in force: with one query token the host overwrites what was passed with 0."""
-    pre_tokens: int
-    next_tokens: int
 
 
 def check_plugin(
@@ -104,81 +84,55 @@ def check_host(
     pre_tokens: int,
     next_tokens: int,
     inner_precise: int,
+    actual_seq_lengths: Sequence[int] | None,
+    actual_seq_lengths_kv: Sequence[int] | None,
+    block_table: torch.Tensor | None,
+    block_size: int,
+    softmax_lse_flag: bool,
 ) -> Geometry:
-    """CANN's checks of a BNSD or BSND call; :func:`check_plugin` has passed. Raises RuntimeError."""
-    head_axis, seq_axis = (1, 2) if input_layout == "BNSD" else (2, 1)
-    kv_heads = num_heads if num_key_value_heads == 0 else num_key_value_heads
-    _check_parser(query, key, value, num_heads, num_key_value_heads, kv_heads, input_layout)
-
-    batch, _, _, head_dim = query.shape
-    geometry = Geometry(
-        batch=batch,
-        heads=num_heads,
-        kv_heads=kv_heads,
-        seq_q=query.size(seq_axis),
-        seq_kv=key.size(seq_axis),
-        head_dim=head_dim,
+    """CANN's checks of an unquantised call; :func:`check_plugin` has passed. Raises RuntimeError."""
+    call = Call(
+        query=query,
+        key=key,
+        value=value,
+        atten_mask=atten_mask,
+        num_heads=num_heads,
+        num_key_value_heads=num_key_value_heads,
+        input_layout=input_layout,
         sparse_mode=sparse_mode,
         pre_tokens=pre_tokens,
         next_tokens=next_tokens,
+        inner_precise=inner_precise,
+        actual_seq_lengths=actual_seq_lengths,
+        actual_seq_lengths_kv=actual_seq_lengths_kv,
+        block_table=block_table,
+        block_size=block_size,
+        softmax_lse_flag=softmax_lse_flag,
     )
-    if geometry.seq_q == 1:
-        geometry = geometry._replace(sparse_mode=0, pre_tokens=TOKENS_MAX, next_tokens=TOKENS_MAX)
-
+    geometry = parse(call)
     _check_single_parameters(query, key, value, atten_mask, inner_precise, geometry.sparse_mode)
     _check_dtypes_agree(query, key)
-    _check_features(geometry, atten_mask, value.size(-1), input_layout)
+    _check_features(geometry, atten_mask, geometry.value_dim, input_layout)
 
-    expected = [batch, 0, 0, head_dim]
-    expected[head_axis], expected[seq_axis] = num_heads, geometry.seq_q
-    compare_shape("CheckQShape", "query", input_layout, query.shape, expected)
+    sizes = {"B": geometry.batch, "S": geometry.seq_q, "D": geometry.head_dim, "N": num_heads}
+    axes = LAYOUTS[input_layout].query
+    sizes["T"] = query.size(axes.index("T")) if "T" in axes else 0
+    sizes["H"] = sizes["N"] * sizes["D"]
+    compare_shape("CheckQShape", "query", axes, query.shape, [sizes[axis] for axis in axes])
     if value.dtype != key.dtype:
         text = f"value's dtype is {_dtype(value)}, it should be {_dtype(key)}."
         raise tiling_error(text, "CheckKVDType", _CONSISTENCY)
-    expected[head_axis], expected[seq_axis] = kv_heads, geometry.seq_kv
-    compare_shape("CheckKVShapeForBatchContinuous", "key", input_layout, key.shape, expected)
-    expected[3] = value.size(-1)
-    compare_shape("CheckKVShapeForBatchContinuous", "value", input_layout, value.shape, expected)
+    if not geometry.cache_layout:
+        sizes |= {"S": geometry.seq_kv, "N": geometry.kv_heads}
+        sizes["T"] = key.size(axes.index("T")) if "T" in axes else 0
+        for name, tensor, width in (("key", key, geometry.head_dim), ("value", value, geometry.value_dim)):
+            sizes |= {"D": width, "H": geometry.kv_heads * width}
+            expected = [sizes[axis] for axis in axes]
+            compare_shape("CheckKVShapeForBatchContinuous", name, axes, tensor.shape, expected)
     if atten_mask is not None:
-        check_mask(
-            atten_mask.shape,
-            geometry.sparse_mode,
-            batch,
-            geometry.seq_q,
-            geometry.seq_kv,
-        )
+        check_mask(atten_mask.shape, geometry.sparse_mode, geometry.batch, geometry.seq_q, geometry.seq_kv)
         check_tokens(geometry.sparse_mode, geometry.pre_tokens, geometry.next_tokens)
     return geometry
-
-
-def _check_parser(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    num_heads: int,
-    num_key_value_heads: int,
-    kv_heads: int,
-    layout: str,
-) -> None:
-    """Source: `fused_infer_attention_score_tiling_info_parser.cpp`."""
-    if num_key_value_heads < 0:
-        reason = "The value of num_key_value_heads must be greater than or equal to 0"
-        raise invalid_value("num_key_value_heads", num_key_value_heads, reason, "GetN2Size", _PARSER)
-    if num_heads % kv_heads:
-        reason = f"The value of num_heads must be a multiple of num_key_value_heads({kv_heads})"
-        raise invalid_value("num_heads", num_heads, reason, "GetGSize", _PARSER)
-    if num_heads // kv_heads > 64:
-        # Documented by op-plugin ("num_heads / num_key_value_heads <= 64"); its host text was not found.
-        raise not_emulated(f"num_heads({num_heads}) / num_key_value_heads({kv_heads}) must be at most 64")
-    if key.dim() != 4:
-        reason = (
-            f"[GetS2SizeForBatchContinuous] The shape dim of key must be equal to the axes size of layout({layout}): 4"
-        )
-        raise invalid_shape_dim("key", key.dim(), reason, "CheckHasAxis", "fia_tiling_shape.cpp")
-    if query.size(-1) < value.size(-1):
-        shapes = f"{bracket(query.shape)} and {bracket(value.shape)}"
-        reason = "D of query must be greater than or equal to axis D of value"
-        raise invalid_shapes("query and value", shapes, reason, "GetRopeMode", _PARSER)
 
 
 def _check_single_parameters(

@@ -125,6 +125,11 @@ def implementation(kernel: Kernel) -> Callable[..., tuple[torch.Tensor, torch.Te
             pre_tokens=pre_tokens,
             next_tokens=next_tokens,
             inner_precise=inner_precise,
+            actual_seq_lengths=actual_seq_lengths,
+            actual_seq_lengths_kv=actual_seq_lengths_kv,
+            block_table=block_table,
+            block_size=block_size,
+            softmax_lse_flag=softmax_lse_flag,
         )
         refuse_mask_mode(
             geometry.sparse_mode,
