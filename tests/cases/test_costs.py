@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fiabench.cases import costs
-from fiabench.cases.case import Case
-from fiabench.cases.shards import shard_heads
+from fiabench.cases.case import MASKS, Case
+from fiabench.cases.shards import pad_heads
 
 
 def a_case(**fields) -> Case:
@@ -21,7 +21,7 @@ def a_case(**fields) -> Case:
     }  # fmt: skip
     values.setdefault("seq_len_kv", values["seq_len_q"])
     values.setdefault("kv_heads", values["heads"])
-    shard = shard_heads(values["heads"], values["kv_heads"], values["tp"], values["ulysses"])
+    shard = pad_heads(values["heads"], values["kv_heads"], values["tp"], values["ulysses"])
     values["heads_per_rank"], values["kv_heads_per_rank"] = shard
     return Case(**values)
 
@@ -38,11 +38,42 @@ def test_worked_example():
 LENGTHS = st.integers(1, 24)
 
 
-@given(mask=st.sampled_from(["none", "causal"]), sq=LENGTHS, sk=LENGTHS)
+def visible(mask: str, q: int, k: int, sq: int, sk: int) -> bool:
+    return mask == "none" or k <= q + (0 if mask == "causal_top_left" else sk - sq)
+
+
+@given(mask=st.sampled_from(MASKS), sq=LENGTHS, sk=LENGTHS)
 def test_attended_pairs(mask, sq, sk):
     pairs = itertools.product(range(sq), range(sk))
-    expected = sum(1 for q, k in pairs if mask == "none" or k <= q + sk - sq)
-    assert costs.attended_pairs(mask, sq, sk) == expected
+    assert costs.attended_pairs(mask, sq, sk) == sum(visible(mask, q, k, sq, sk) for q, k in pairs)
+
+
+@given(mask=st.sampled_from(MASKS), ring=st.integers(1, 4), shard=st.integers(1, 6), keys=st.integers(1, 6))
+def test_the_busiest_rank_of_a_ring_has_the_last_queries(mask, ring, shard, keys):
+    sq, sk = ring * shard, ring * keys
+    case = a_case(heads=1, head_dim=1, ulysses=1, ring=ring, seq_len_q=sq, seq_len_kv=sk, mask=mask)
+    pairs = itertools.product(range(sq - shard, sq), range(sk))
+    assert costs.kernel_flops(case) == 4 * sum(visible(mask, q, k, sq, sk) for q, k in pairs)
+    assert costs.ring_bytes(case) == 2 * 2 * keys * (ring - 1)
+
+
+def test_padding_counts_heads_and_tokens():
+    """5 heads on 4 ranks take 8 slots, 30 tokens 32 rows."""
+    case = a_case(heads=5, ulysses=4, seq_len_q=30)
+    assert case.padded
+    assert costs.padding(case) == pytest.approx(1 - 5 * 30 / (8 * 32))
+    assert costs.exchanged_bytes(case) == 2 * 128 * 4 * 8 * 32 // 4
+    assert costs.kernel_flops(case) == 2 * 2 * 30 * 30 * 2 * 128
+    whole = a_case(heads=8, ulysses=4, seq_len_q=32)
+    assert not whole.padded
+    assert costs.padding(whole) == 0
+
+
+def test_cfg_parallel_groups_share_out_the_batch():
+    both, one = a_case(batch=2), a_case(batch=2, cfg=2)
+    assert costs.kernel_flops(both) == 2 * costs.kernel_flops(one)
+    assert (one.world_size, one.described_world_size) == (8, 16)
+    assert one._replace(replicas="all").world_size == 16
 
 
 def test_an_unknown_mask_has_no_count():
@@ -57,7 +88,7 @@ CASES = st.builds(
     ),
     group=st.integers(1, 2), kv=st.integers(1, 2), tp=st.integers(1, 2), ulysses=st.integers(1, 3),
     sq=st.integers(1, 4), sk=st.integers(1, 4), head_dim=st.integers(1, 3), batch=st.integers(1, 2),
-    dtype=st.sampled_from(["fp16", "bf16", "fp32"]), mask=st.sampled_from(["none", "causal"]),
+    dtype=st.sampled_from(["fp16", "bf16", "fp32"]), mask=st.sampled_from(MASKS),
 )  # fmt: skip
 
 
@@ -67,7 +98,7 @@ def test_kernel_by_counting(case):
     flops = elements = 0
     for _batch, _head in itertools.product(range(case.batch), range(case.heads_per_rank)):
         for q, k in itertools.product(range(case.seq_len_q), range(case.seq_len_kv)):
-            if case.mask == "none" or k <= q + case.seq_len_kv - case.seq_len_q:
+            if visible(case.mask, q, k, case.seq_len_q, case.seq_len_kv):
                 flops += 2 * case.head_dim + 2 * case.head_dim  # the score, then its share of the output
         elements += 2 * case.seq_len_q * case.head_dim  # q and the output
     elements += 2 * case.batch * case.kv_heads_per_rank * case.seq_len_kv * case.head_dim

@@ -43,7 +43,7 @@ def test_what_passes(sweep, filters, count):
         ("ulysses=", "found ''; allowed: whole numbers"),
         ("ulysses=-1", "found '-1'"),
         ("ulysses=²", "found '²'"),
-        ("mask=casual", "found 'casual'; allowed: none, causal (did you mean causal?)"),
+        ("mask=casual", "found 'casual'; allowed: none, causal, causal_top_left, causal_full (did you mean causal?)"),
         ("op=fiaa", "did you mean fia?"),
     ],
 )

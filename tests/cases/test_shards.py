@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fiabench.cases.shards import ShardError, kv_heads_of, kv_heads_on_group, shard_heads
+from fiabench.cases.shards import ShardError, head_slots, kv_heads_on_group, pad_heads, shard_heads
 
 DEGREES = st.integers(1, 16)
 
@@ -57,7 +57,7 @@ def test_every_query_head_finds_its_kv_head_on_its_rank(group, kv_heads, tp, uly
     except ShardError:
         return
     on_group = kv_heads_on_group(kv_heads, tp)
-    slots = kv_heads_of(on_group, ulysses)
+    _, slots = head_slots(heads // tp, on_group, ulysses)
     assert len(slots) == ulysses * local_kv
     for member in range(tp):
         first_kv = member * on_group if kv_heads >= tp else member // (tp // kv_heads)
@@ -68,8 +68,38 @@ def test_every_query_head_finds_its_kv_head_on_its_rank(group, kv_heads, tp, uly
                 assert held[place // (local // local_kv)] == query // group
 
 
-def test_kv_slots_are_the_identity_without_replication():
-    assert kv_heads_of(8, 4) == list(range(8))
-    assert kv_heads_of(2, 8) == [0, 0, 0, 0, 1, 1, 1, 1]
+def test_slots_are_the_identity_without_replication():
+    assert head_slots(16, 8, 4) == (list(range(16)), list(range(8)))
+    assert head_slots(16, 2, 8)[1] == [0, 0, 0, 0, 1, 1, 1, 1]
     with pytest.raises(ValueError, match="evenly"):
-        kv_heads_of(3, 8)
+        head_slots(6, 3, 8)
+
+
+def test_padding_keeps_each_kv_group_whole():
+    """40 query heads over 8 kv heads on 16 ranks: two ranks to a group of five, three slots each, one of them empty."""
+    assert pad_heads(40, 8, 1, 16) == (3, 1)
+    queries, kv = head_slots(40, 8, 16)
+    assert queries[:6] == [0, 1, 2, 3, 4, None]
+    assert kv[:4] == [0, 0, 1, 1]
+    assert pad_heads(5, 5, 1, 4) == (2, 2)
+    assert head_slots(5, 5, 4)[0] == [0, 1, 2, 3, 4, None, None, None]
+    with pytest.raises(ShardError, match="tp 3 does not divide"):
+        pad_heads(8, 8, 3, 2)
+
+
+@given(group=st.integers(1, 6), kv_heads=st.integers(1, 12), ulysses=DEGREES)
+def test_padded_slots_hold_every_head_once_beside_its_kv_head(group, kv_heads, ulysses):
+    heads = group * kv_heads
+    try:
+        local, local_kv = pad_heads(heads, kv_heads, 1, ulysses)
+    except ShardError:
+        assert kv_heads < ulysses
+        assert ulysses % kv_heads
+        return
+    queries, kv = head_slots(heads, kv_heads, ulysses)
+    assert (len(queries), len(kv)) == (ulysses * local, ulysses * local_kv)
+    assert [head for head in queries if head is not None] == list(range(heads))
+    for slot, head in enumerate(queries):
+        rank, place = divmod(slot, local)
+        if head is not None:
+            assert kv[rank * local_kv + place // (local // local_kv)] == head // group

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from fiabench.cases.shards import kv_heads_of
+from fiabench.cases.shards import head_slots
 from fiabench.ulysses import layout
 
 SMALL = st.integers(1, 3)
@@ -58,7 +58,7 @@ def test_pack_heads_replicates_kv_heads_for_neighbouring_ranks(sizes, copies):
     kv_heads, ranks = sizes.ranks, sizes.ranks * copies
     shard = counted(sizes.batch, sizes.tokens, kv_heads, sizes.dim)
     send = torch.zeros(ranks, sizes.batch, sizes.tokens, 1, sizes.dim)
-    layout.pack_heads(shard, kv_heads_of(kv_heads, ranks), send)
+    layout.pack_heads(shard, head_slots(ranks * 2, kv_heads, ranks)[1], send)
     for rank in range(ranks):
         assert torch.equal(send[rank, :, :, 0], shard[:, :, rank // copies])
 

@@ -7,6 +7,31 @@ from typing import Any, NamedTuple
 DTYPE_BYTES = {"fp16": 2, "bf16": 2, "fp32": 4}
 
 
+class Axes(NamedTuple):
+    """How the operator's tensors are arranged: B batch, N heads, S tokens, D head dim, H = N x D, T = B x S packed."""
+
+    input: str
+    output: str
+
+
+LAYOUTS = {
+    "BNSD": Axes("BNSD", "BNSD"),
+    "BSND": Axes("BSND", "BSND"),
+    "BSH": Axes("BSH", "BSH"),
+    "BNSD_BSND": Axes("BNSD", "BSND"),
+    "BNSD_NBSD": Axes("BNSD", "NBSD"),
+    "TND": Axes("TND", "TND"),
+    "NTD_TND": Axes("NTD", "TND"),
+}
+"""The ``input_layout`` values that a case may have, of those that npu_fused_infer_attention_score takes."""
+
+MASKS = ("none", "causal", "causal_top_left", "causal_full")
+EXCHANGES = ("separate", "packed")
+"""The exchanges that are fiabench's own."""
+KV_CACHE_LAYOUTS = ("BBH", "BNBD", "NZ")
+"""Of a paged cache: [blocks, block_size, H], [blocks, N, block_size, D], [blocks, N, D / 16, block_size, 16]."""
+
+
 class Case(NamedTuple):
     """One point to measure. Knows its geometry and its shards, and nothing about devices.
 
@@ -17,18 +42,20 @@ class Case(NamedTuple):
     measure: str
     """`ulysses` (exchanges around the kernel), `kernel` (one rank's kernel) or `exchange` (one all-to-all alone)."""
     op: str
-    """Operator under test: the name of a file in ``fiabench/ops``. `none` where only an exchange is measured."""
+    """Operator under test: a file in ``fiabench/ops`` or a project of the sweep. `none` for an exchange alone."""
     layout: str
-    """The operator's input layout: `BNSD` or `BSND`."""
+    """The operator's input layout, one of :data:`LAYOUTS`."""
     dtype: str
     """`fp16`, `bf16` or `fp32`."""
     mask: str
-    """`none` or `causal` (bottom-right aligned, as sparse_mode 3)."""
+    """`none`; `causal` (the last query sees every key, as sparse_mode 3); `causal_top_left` (the first query sees the
+    first key alone, as sparse_mode 2); `causal_full` (as `causal`, by a full Sq x Skv mask built in every call)."""
     seq_len_q: int
     """Query tokens of the whole sequence."""
     seq_len_kv: int
     """Key tokens of the whole sequence; differs from ``seq_len_q`` in cross attention."""
     batch: int
+    """Sequences of the whole deployment; cfg-parallel groups share them out."""
     heads: int
     """Query heads of the model."""
     kv_heads: int
@@ -39,18 +66,30 @@ class Case(NamedTuple):
     ulysses: int
     """Ulysses degree: ranks that exchange sequence shards for head shards."""
     heads_per_rank: int
-    """Query heads in one rank's kernel: heads / tp / ulysses."""
+    """Query heads in one rank's kernel: heads / tp / ulysses, rounded up where the sweep pads."""
     kv_heads_per_rank: int
     """Key heads in one rank's kernel, after replication where there are fewer than ranks."""
     exchange: str
-    """`separate` (q, k and v each), `packed` (one exchange for the three); `none` where no attention is exchanged:
-    on one rank, for the kernel alone and for an exchange alone."""
+    """`separate` (q, k and v each), `packed` (one exchange for the three), or a project of the sweep; `none` where no
+    attention is exchanged: without Ulysses, for the kernel alone and for an exchange alone."""
     exchange_bytes: int
     """One rank's whole send buffer in bytes where ``measure`` is `exchange`, else 0."""
     replicas: str
     """`one`: one Ulysses group runs and stands for its tensor parallel siblings; `all`: every group runs at once."""
     threads: int
     """CPU threads of one rank; 0 lets the run divide the machine's cores among its ranks."""
+    inputs: str = "contiguous"
+    """How the kernel gets its tensors: `contiguous` in the layout, or as `strided` views of the other order of tokens
+    and heads, which the operator then copies or reads as they lie."""
+    kv_cache: str = "contiguous"
+    """`contiguous`, or keys and values in blocks of a paged cache, with its layout and the tokens of a block:
+    `paged_BNBD_128`; see :data:`KV_CACHE_LAYOUTS`."""
+    ring: int = 1
+    """Ring degree: ranks, or Ulysses groups, that pass keys and values around; the sequence is divided by both."""
+    cfg: int = 1
+    """Cfg-parallel degree: groups that share out the batch and exchange nothing."""
+    against: str = "none"
+    """The operator that is measured in turns with ``op``, so that their ratio is known, or `none`."""
 
     @property
     def id(self) -> str:
@@ -66,28 +105,81 @@ class Case(NamedTuple):
             )
             if self.exchange != "none":
                 text = f"{text}.{self.exchange}"
+            if self[_FIRST_OPTION:] != _OPTIONS:
+                text += self._options_in_id()
         if self.replicas != "one":
             text = f"{text}.replicas-{self.replicas}"
         if self.threads:
             text = f"{text}.threads{self.threads}"
         return text
 
+    def _options_in_id(self) -> str:
+        """What stands in the id of the fields that most cases leave at their default."""
+        paged = "" if self.kv_cache == "contiguous" else f".{self.kv_cache}"
+        degrees = "".join(f".{name}{value}" for name, value in (("ring", self.ring), ("cfg", self.cfg)) if value > 1)
+        inputs = "" if self.inputs == "contiguous" else f".{self.inputs}"
+        return f"{degrees}{inputs}{paged}{'' if self.against == 'none' else f'.vs-{self.against}'}"
+
     @property
     def described_world_size(self) -> int:
         """Ranks of the deployment that the case describes."""
-        return self.tp * self.ulysses
+        return self.cfg * self.tp * self.ulysses * self.ring
+
+    @property
+    def sequence_ranks(self) -> int:
+        """Ranks that share one sequence: Ulysses times ring; one where a kernel alone is measured."""
+        return 1 if self.measure == "kernel" else self.ulysses * self.ring
 
     @property
     def world_size(self) -> int:
-        """Ranks that run: one Ulysses group, or every group of the deployment with ``replicas: all``."""
-        if self.measure == "kernel":
-            return 1
-        return self.tp * self.ulysses if self.replicas == "all" else self.ulysses
+        """Ranks that run: those of one sequence, or of every sequence of the deployment with ``replicas: all``."""
+        return self.described_world_size if self.replicas == "all" else self.sequence_ranks
+
+    @property
+    def cache_layout(self) -> str:
+        """Layout of a paged cache, one of :data:`KV_CACHE_LAYOUTS`; empty where it is not paged."""
+        return "" if self.kv_cache == "contiguous" else self.kv_cache.split("_")[1]
+
+    @property
+    def block_size(self) -> int:
+        """Tokens of a block of a paged cache; 0 where it is not paged."""
+        return 0 if self.kv_cache == "contiguous" else int(self.kv_cache.split("_")[2])
+
+    @property
+    def batch_per_rank(self) -> int:
+        """Sequences in one rank's kernel: batch / cfg."""
+        return self.batch // self.cfg
+
+    @property
+    def tokens_per_rank_q(self) -> int:
+        """Query tokens of one rank's sequence shard, padding included."""
+        return -(-self.seq_len_q // self.sequence_ranks)
+
+    @property
+    def tokens_per_rank_kv(self) -> int:
+        """Key tokens of one rank's sequence shard, padding included."""
+        return -(-self.seq_len_kv // self.sequence_ranks)
+
+    @property
+    def heads_on_group(self) -> int:
+        """Query heads of one Ulysses group before it pads them: heads / tp. For a kernel alone its own."""
+        return self.heads_per_rank if self.measure == "kernel" else self.heads // self.tp
+
+    @property
+    def padded(self) -> bool:
+        """Whether heads or tokens are padded because the ranks do not divide them."""
+        if self.measure != "ulysses":
+            return False
+        ranks = self.sequence_ranks
+        heads = self.heads_per_rank * self.ulysses > self.heads_on_group
+        return heads or self.seq_len_q % ranks > 0 or self.seq_len_kv % ranks > 0
 
     @property
     def head_shard(self) -> str:
-        """The label of the case's column in tables, figures and asv: how the heads are divided."""
-        return f"tp{self.tp} x u{self.ulysses}"
+        """The label of the case's column in tables, figures and asv: how heads, sequence and batch are divided."""
+        text = f"tp{self.tp} x u{self.ulysses}"
+        text += f" x ring{self.ring}" if self.ring > 1 else ""
+        return text + (f" x cfg{self.cfg}" if self.cfg > 1 else "")
 
     @property
     def element_bytes(self) -> int:
@@ -101,6 +193,10 @@ class Case(NamedTuple):
     def from_dict(cls, fields: dict[str, Any]) -> Case:
         """The case whose :meth:`as_dict` this is; other keys (`device`) are passed over.
 
-        Raises KeyError where a field is missing.
+        A field that older runs did not have takes its default; KeyError where any other is missing.
         """
-        return cls(*(fields[name] for name in cls._fields))
+        return cls(**{name: fields[name] for name in cls._fields if name in fields or name not in cls._field_defaults})
+
+
+_OPTIONS = tuple(Case._field_defaults.values())
+_FIRST_OPTION = len(Case._fields) - len(_OPTIONS)

@@ -9,45 +9,26 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, product
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any
 
+from fiabench.cases import judges
 from fiabench.cases.case import Case
 from fiabench.cases.errors import Problem
 from fiabench.cases.expand import (
     ATTENTION,
+    DEFAULTS,
     EXCHANGE,
     Point,
     buffer_bytes,
     excluded_because,
     expand,
-    undivided_bytes,
-    undivided_tokens,
 )
+from fiabench.cases.judges import Fault
 from fiabench.cases.resolve import Origins
-from fiabench.cases.shards import ShardError, shard_heads
 from fiabench.cases.source import Path_
 from fiabench.cases.sweep import BufferOf, Factor, Sweep
 
 MAX_POINTS = 100_000_000
-
-FIA_MAX_GROUP = 64
-FIA_MAX_HEADS = 256
-FIA_MAX_HEAD_DIM = 512
-FIA_HEAD_DIM_STEP = 16
-FIA_MAX_TOKENS = 20_971_520
-FIA_MAX_DECODE_KV = 262_144
-"""Limits of npu_fused_infer_attention_score without quantisation, from its host code (ops-transformer,
-attention/fused_infer_attention_score/op_host) and its documentation (op-plugin)."""
-
-
-class Fault(NamedTuple):
-    """Why a combination of values cannot be measured."""
-
-    key: str
-    """The axis to change."""
-    found: str
-    allowed: str
-    hint: str = ""
 
 
 def problems(sweep: Sweep, origins: Origins) -> list[Problem]:
@@ -144,21 +125,26 @@ class _Checker:
         """Shards that do not divide, where the sweep calls that an error, and what the operator refuses anywhere."""
         sweep = self.sweep
         strict = sweep.indivisible == "error"
+        rigid = sweep.indivisible != "exclude"
         if sweep.measure == "exchange":
-            self._each(("ulysses",), _alone)
-            if strict:
-                self._each(EXCHANGE, _undivided_buffer)
+            self._each(("ulysses",), judges.alone)
+            if rigid:
+                self._each(EXCHANGE, judges.undivided_buffer)
             return
-        self._each(("heads", "kv_heads"), _kv_heads)
-        self._each(("op", "heads", "kv_heads"), _fia_heads)
-        self._each(("op", "heads", "tp", "ulysses"), _fia_rank_heads)
-        self._each(("op", "head_dim", "seq_len_q"), _fia_head_dim)
-        self._each(("op", "seq_len_q", "seq_len_kv"), _fia_tokens)
-        if strict:
-            self._each(("heads", "kv_heads", "tp", "ulysses"), _undivided_heads)
+        self._each(("op", "against"), judges.against_itself)
+        self._each(("heads", "kv_heads"), judges.kv_heads)
+        self._each(("op", "heads", "kv_heads"), judges.fia_heads)
+        self._each(("op", "heads", "tp", "ulysses"), judges.fia_rank_heads)
+        self._each(("op", "head_dim", "seq_len_q"), judges.fia_head_dim)
+        self._each(("op", "seq_len_q", "seq_len_kv"), judges.fia_tokens)
+        if rigid:
+            divides = judges.undivided_heads if strict else judges.unpaddable_heads
+            self._each(("heads", "kv_heads", "tp", "ulysses"), divides)
             if sweep.measure == "ulysses":
-                self._each(("seq_len_q", "ulysses"), _undivided_queries)
-                self._each(("seq_len_kv", "ulysses"), _undivided_keys)
+                self._each(("batch", "cfg"), judges.undivided_batch)
+        if strict and sweep.measure == "ulysses":
+            self._each(("seq_len_q", "ulysses", "ring"), judges.undivided_queries)
+            self._each(("seq_len_kv", "ulysses", "ring"), judges.undivided_keys)
 
     def _each(self, names: tuple[str, ...], judge: Callable[..., Fault | None]) -> None:
         """Ask ``judge`` about every combination of the axes' values, and report what it finds where it is."""
@@ -211,7 +197,11 @@ class _Checker:
         reason = excluded_because(self.sweep.exclude)
         names = [name for factor in factors for name in factor.names]
         for survivor in product(*(factor.rows for factor in factors)):
-            given = {**self.sweep.constants, **dict(zip(names, [value for row in survivor for value in row]))}
+            given = {
+                **DEFAULTS,
+                **self.sweep.constants,
+                **dict(zip(names, [value for row in survivor for value in row])),
+            }
             point = _canonical(self.sweep.measure, {name: given[name] for name in order})
             if reason is None or not reason(point):
                 return True
@@ -254,7 +244,7 @@ def _sweep_of(sweep: Sweep, factors: list[Factor], *, rules: bool = True) -> Swe
         factors=tuple(factors),
         constants={name: value for name, value in sweep.constants.items() if name not in names},
         replicas=sweep.replicas,
-        indivisible="exclude",
+        indivisible="pad" if sweep.indivisible == "pad" else "exclude",
         exclude=sweep.exclude if rules else (),
     )
 
@@ -282,106 +272,3 @@ def _near(sweep: Sweep, point: dict[str, Any]) -> list[Factor]:
 
 def _word(value: Any) -> str:
     return f"{value.seq_len_q} of {value.model}" if isinstance(value, BufferOf) else str(value)
-
-
-# --- the judges: the values of some axes to what is wrong with them -------------------------------------------------
-
-
-def _kv_heads(heads: int, kv_heads: int | str) -> Fault | None:
-    if kv_heads != "same" and heads % int(kv_heads):
-        return Fault("kv_heads", f"{kv_heads} kv heads of {heads} heads", f"kv heads that divide {heads}, or same")
-    return None
-
-
-def _undivided_heads(heads: int, kv_heads: int | str, tp: int, ulysses: int) -> Fault | None:
-    kv = heads if kv_heads == "same" else int(kv_heads)
-    if heads % kv:
-        return None  # reported for the geometry
-    try:
-        shard_heads(heads, kv, tp, ulysses)
-    except ShardError as error:
-        divisors = [n for n in range(1, heads + 1) if _shards(heads, kv, tp, n) if n <= 64]
-        allowed = f"tp that divides {heads} heads"
-        if error.key == "ulysses":
-            allowed = ", ".join(map(str, divisors)) + (f" with tp {tp}" if tp > 1 else "")
-        return Fault(error.key, str(error), allowed, "indivisible: exclude leaves such points out")
-    return None
-
-
-def _shards(heads: int, kv_heads: int, tp: int, ulysses: int) -> bool:
-    try:
-        shard_heads(heads, kv_heads, tp, ulysses)
-    except ShardError:
-        return False
-    return True
-
-
-def _undivided_queries(seq_len_q: int, ulysses: int) -> Fault | None:
-    if seq_len_q % ulysses == 0:
-        return None
-    allowed = f"multiples of {ulysses}"
-    return Fault(
-        "seq_len_q", undivided_tokens(seq_len_q, 0, ulysses), allowed, "indivisible: exclude leaves such points out"
-    )
-
-
-def _undivided_keys(seq_len_kv: int | str, ulysses: int) -> Fault | None:
-    if seq_len_kv == "same" or int(seq_len_kv) % ulysses == 0:
-        return None
-    allowed = f"multiples of {ulysses}"
-    found = undivided_tokens(0, int(seq_len_kv), ulysses)
-    return Fault("seq_len_kv", found, allowed, "indivisible: exclude leaves such points out")
-
-
-def _alone(ulysses: int) -> Fault | None:
-    return Fault("ulysses", "1 rank", "at least 2 ranks to exchange anything") if ulysses < 2 else None
-
-
-def _undivided_buffer(dtype: str, ulysses: int, threads: int, size: Any) -> Fault | None:
-    if ulysses < 2:
-        return None
-    why = ""
-    if isinstance(size, BufferOf):
-        size, why = buffer_bytes(size, ulysses, dtype)
-    why = why or undivided_bytes(size, ulysses, dtype)
-    if not why:
-        return None
-    return Fault("exchange_bytes", why, "what the ranks divide", "indivisible: exclude leaves such points out")
-
-
-def _fia_heads(op: str, heads: int, kv_heads: int | str) -> Fault | None:
-    if op != "fia" or kv_heads == "same" or heads % int(kv_heads) or heads // int(kv_heads) <= FIA_MAX_GROUP:
-        return None
-    found = f"{heads // int(kv_heads)} query heads for each kv head"
-    return Fault("kv_heads", found, f"at most {FIA_MAX_GROUP}, which is as many as fia takes")
-
-
-def _fia_rank_heads(op: str, heads: int, tp: int, ulysses: int) -> Fault | None:
-    if op != "fia" or heads <= FIA_MAX_HEADS * tp * ulysses or heads % (tp * ulysses):
-        return None
-    found = f"{heads // (tp * ulysses)} query heads in one rank's kernel"
-    return Fault("heads", found, f"at most {FIA_MAX_HEADS}, which is as many as fia takes")
-
-
-def _fia_head_dim(op: str, head_dim: int, seq_len_q: int) -> Fault | None:
-    if op != "fia":
-        return None
-    if head_dim > FIA_MAX_HEAD_DIM:
-        return Fault("head_dim", f"head dim {head_dim}", f"at most {FIA_MAX_HEAD_DIM}, which is as much as fia takes")
-    if seq_len_q > 1 and head_dim % FIA_HEAD_DIM_STEP:
-        return Fault("head_dim", f"head dim {head_dim}", f"multiples of {FIA_HEAD_DIM_STEP}, as fia asks")
-    return None
-
-
-def _fia_tokens(op: str, seq_len_q: int, seq_len_kv: int | str) -> Fault | None:
-    if op != "fia":
-        return None
-    kv = seq_len_q if seq_len_kv == "same" else int(seq_len_kv)
-    if seq_len_q > FIA_MAX_TOKENS:
-        return Fault("seq_len_q", f"{seq_len_q:,} tokens", f"at most {FIA_MAX_TOKENS:,}, which is as many as fia takes")
-    if seq_len_q == 1 and kv > FIA_MAX_DECODE_KV:
-        allowed = f"at most {FIA_MAX_DECODE_KV:,} with one query token, which is as many as fia takes"
-        return Fault("seq_len_kv", f"{kv:,} key tokens", allowed)
-    if kv > FIA_MAX_TOKENS:
-        return Fault("seq_len_kv", f"{kv:,} key tokens", f"at most {FIA_MAX_TOKENS:,}, which is as many as fia takes")
-    return None

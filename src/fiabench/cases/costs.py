@@ -19,48 +19,82 @@ COMPRESSED_MASK_BYTES = 2048 * 2048
 def attended_pairs(mask: str, seq_len_q: int, seq_len_kv: int) -> int:
     """Pairs of query and key that one head attends to, of ``seq_len_q`` queries and ``seq_len_kv`` keys.
 
-    `causal` is aligned bottom-right: the last query sees every key, and where there are more queries than keys the
-    first ones see none. Raises ValueError for a mask it does not know.
+    `causal` and `causal_full` are aligned bottom-right: the last query sees every key, and where there are more queries
+    than keys the first ones see none; `causal_top_left`: the first query sees the first key alone. Raises ValueError
+    for a mask it does not know.
     """
     if mask == "none":
         return seq_len_q * seq_len_kv
-    if mask == "causal":
+    if mask in ("causal", "causal_full"):
         if seq_len_kv >= seq_len_q:
             return seq_len_q * (seq_len_kv - seq_len_q) + seq_len_q * (seq_len_q + 1) // 2
         return seq_len_kv * (seq_len_kv + 1) // 2
+    if mask == "causal_top_left":
+        if seq_len_q <= seq_len_kv:
+            return seq_len_q * (seq_len_q + 1) // 2
+        return seq_len_kv * (seq_len_kv + 1) // 2 + (seq_len_q - seq_len_kv) * seq_len_kv
     raise ValueError(f"no count of attended pairs for mask {mask!r}")
 
 
 def tokens(case: Case) -> int:
-    """Query tokens that one attention of the case handles: the whole sequence of every batch entry."""
-    return case.batch * case.seq_len_q
+    """Query tokens that one attention of the case handles: the whole sequence of every batch entry of a cfg group."""
+    return case.batch_per_rank * case.seq_len_q
 
 
 def kernel_flops(case: Case) -> int:
-    """Floating-point operations of one rank's kernel: 2 * B * Nq * pairs * (Dqk + Dv). 0 for an exchange alone."""
+    """Floating-point operations of one rank's kernel: 2 * B * Nq * pairs * (Dqk + Dv). 0 for an exchange alone.
+
+    Padded heads count, for the kernel computes them; padded tokens do not, for they are masked. In a ring it is the
+    rank with the last query tokens, which attends to the most.
+    """
     pairs = attended_pairs(case.mask, case.seq_len_q, case.seq_len_kv)
-    return 2 * case.batch * case.heads_per_rank * pairs * (2 * case.head_dim)
+    if case.ring > 1:
+        before = case.seq_len_q - -(-case.seq_len_q // case.ring)
+        # Without the queries of the other ranks, which end as many keys earlier as their own number is smaller.
+        aligned = case.mask in ("causal", "causal_full")
+        keys = case.seq_len_kv - (case.seq_len_q - before) if aligned else case.seq_len_kv
+        pairs -= attended_pairs(case.mask, before, max(0, keys))
+    return 2 * case.batch_per_rank * case.heads_per_rank * pairs * (2 * case.head_dim)
 
 
 def kernel_min_bytes(case: Case) -> int:
     """Least bytes one rank's kernel moves: q, k and v read once, the output written once. 0 for an exchange alone."""
-    rows = case.heads_per_rank * case.seq_len_q + case.kv_heads_per_rank * case.seq_len_kv
-    return DTYPE_BYTES[case.dtype] * case.batch * rows * (2 * case.head_dim)
+    return _rows_bytes(case, -(-case.seq_len_q // case.ring), case.seq_len_kv)
+
+
+def _rows_bytes(case: Case, queries: int, keys: int) -> int:
+    """Bytes of q, k, v and the output of one rank's heads with that many tokens."""
+    rows = case.heads_per_rank * queries + case.kv_heads_per_rank * keys
+    return DTYPE_BYTES[case.dtype] * case.batch_per_rank * rows * (2 * case.head_dim)
 
 
 def exchanged_bytes(case: Case) -> int:
-    """One rank's buffers of all its exchanges: q, k, v on the way in and the output on the way back.
+    """One rank's buffers of all its Ulysses exchanges: q, k, v on the way in and the output on the way back.
 
-    S = e * B / P * [Nq * Sq * (Dqk + Dv) + Nkv * Sk * (Dqk + Dv)], Nkv counted after replication. Whole buffers, as
-    nccl-tests counts them for algbw: the part a rank keeps is in it (see :func:`wire_bytes`). For an exchange alone
-    its ``exchange_bytes``; 0 where nothing is exchanged.
+    S = e * B / P * [Nq * Sq * (Dqk + Dv) + Nkv * Sk * (Dqk + Dv)], Nkv counted after replication, heads and tokens with
+    their padding. Whole buffers, as nccl-tests counts them for algbw: the part a rank keeps is in it (see
+    :func:`wire_bytes`). For an exchange alone its ``exchange_bytes``; 0 where nothing is exchanged.
     """
     if case.measure == "exchange":
         return case.exchange_bytes
     if case.ulysses == 1 or case.measure == "kernel":
         return 0
     # A rank has 1/P of the tokens of P times its kernel's heads: the same bytes as its kernel's inputs and output.
-    return kernel_min_bytes(case)
+    return _rows_bytes(case, case.tokens_per_rank_q * case.ulysses, case.tokens_per_rank_kv * case.ulysses)
+
+
+def ring_bytes(case: Case) -> int:
+    """What one rank sends around the ring in one attention: its keys and values, to each of the other ring ranks."""
+    keys = case.tokens_per_rank_kv * case.ulysses
+    one = DTYPE_BYTES[case.dtype] * case.batch_per_rank * case.kv_heads_per_rank * keys * 2 * case.head_dim
+    return one * (case.ring - 1)
+
+
+def padding(case: Case) -> float:
+    """The part of one kernel's query rows (heads times tokens) that is padding: 0 where the ranks divide both."""
+    ranks = case.sequence_ranks
+    padded = case.heads_per_rank * case.ulysses * case.tokens_per_rank_q * ranks
+    return 1.0 - case.heads_on_group * case.seq_len_q / padded if case.padded else 0.0
 
 
 def wire_bytes(case: Case) -> int:
@@ -80,12 +114,23 @@ def memory_bytes(case: Case) -> int:
     """
     if case.measure == "exchange":
         return 3 * case.exchange_bytes
-    element = DTYPE_BYTES[case.dtype]
-    head_bytes = element * case.batch * case.head_dim
-    output = head_bytes * case.heads_per_rank * case.seq_len_q
-    inputs = output + 2 * head_bytes * case.kv_heads_per_rank * case.seq_len_kv
-    reference = 4 * case.batch * (CHECK_ROWS * (2 * case.seq_len_kv + case.head_dim) * case.heads_per_rank)
+    batch, ring = case.batch_per_rank, case.ring
+    head_bytes = DTYPE_BYTES[case.dtype] * batch * case.head_dim
+    queries, keys = case.tokens_per_rank_q * case.ulysses, case.tokens_per_rank_kv * case.ulysses
+    if case.measure == "kernel":
+        queries, keys = case.seq_len_q, case.seq_len_kv
+    output = head_bytes * case.heads_per_rank * queries
+    inputs = output + 2 * head_bytes * case.kv_heads_per_rank * keys
+    reference = 4 * batch * (CHECK_ROWS * (2 * case.seq_len_kv + case.head_dim) * case.heads_per_rank)
     reference += 8 * case.seq_len_kv * case.head_dim
-    mask = COMPRESSED_MASK_BYTES if case.mask == "causal" else 0
-    copies = 2 if case.ulysses == 1 or case.measure == "kernel" else 6
-    return copies * (inputs + output) + reference + mask
+    copies = 2 if case.measure == "kernel" or case.ulysses * ring == 1 else 6
+    # The passed-on keys and values of the ring, and two outputs in float32 while they are merged.
+    around = 2 * inputs + 4 * 4 // DTYPE_BYTES[case.dtype] * output if ring > 1 else 0
+    own = copies * (inputs + output) + around
+    return own * (1 if case.against == "none" else 2) + reference + _mask_bytes(case)
+
+
+def _mask_bytes(case: Case) -> int:
+    if case.mask == "causal_full":
+        return 2 * case.seq_len_q * case.seq_len_kv  # the bool mask, and the operator's copy of it
+    return 0 if case.mask == "none" else COMPRESSED_MASK_BYTES

@@ -10,9 +10,10 @@ from itertools import chain, product
 from operator import itemgetter
 from typing import Any, NamedTuple
 
+from fiabench.cases.axes import AXES
 from fiabench.cases.case import DTYPE_BYTES, Case
 from fiabench.cases.errors import InputError
-from fiabench.cases.shards import shard_heads
+from fiabench.cases.shards import pad_heads, shard_heads
 from fiabench.cases.sweep import BufferOf, Factor, Rule, Sweep, Value
 
 
@@ -33,6 +34,11 @@ class Point(NamedTuple):
     ulysses: int = 1
     exchange: str = "none"
     threads: int = 0
+    inputs: str = "contiguous"
+    kv_cache: str = "contiguous"
+    ring: int = 1
+    cfg: int = 1
+    against: str = "none"
     exchange_bytes: int = 0
 
 
@@ -47,6 +53,8 @@ class LeftOut(NamedTuple):
 
 ATTENTION = Point._fields[:-1]
 """Axes of a sweep that measures attention, in the order of its raw points."""
+DEFAULTS = {name: key.default for name, key in AXES.items() if key.default is not None}
+"""The values of axes that a sweep has none for: those that mean nothing for what it measures."""
 EXCHANGE = ("dtype", "ulysses", "threads", "exchange_bytes")
 """Axes of a sweep that measures exchanges alone, in the order of its raw points."""
 
@@ -72,7 +80,7 @@ def raw_points(sweep: Sweep, factors: Sequence[Factor] | None = None) -> Iterato
     if not all(factor.rows for factor in factors):
         return
     order = (*(EXCHANGE if sweep.measure == "exchange" else ATTENTION), "echo")
-    constants: dict[str, Any] = {"echo": False, **sweep.constants}
+    constants: dict[str, Any] = {"echo": False, **DEFAULTS, **sweep.constants}
     tables: list[tuple[list[str], list[tuple[Any, ...]]]] = [([], [()])]
     tables += [_table(factor) for factor in factors]
     swept = [name for names, _ in tables for name in names]
@@ -91,7 +99,7 @@ def included(sweep: Sweep) -> Iterator[tuple[Any, ...]]:
     """The included points, as :func:`raw_points` has them."""
     order = EXCHANGE if sweep.measure == "exchange" else ATTENTION
     for point in sweep.include:
-        yield (*(_raw(point[name]) for name in order), False)
+        yield (*(_raw(point[name] if name in point else DEFAULTS[name]) for name in order), False)
 
 
 def _raw(value: Value) -> Any:
@@ -153,22 +161,17 @@ def excluded_because(rules: Iterable[Rule]) -> Callable[[Sequence[Any]], str] | 
     return reason
 
 
-def _shards(key: tuple[int, int, int, int]) -> tuple[int, int] | str:
-    try:
-        return shard_heads(*key)
-    except ValueError as error:
-        return str(error)
-
-
 def _attentions(sweep: Sweep, points: Iterable[tuple[Any, ...]], rules: Sequence[Rule]) -> Iterator[Case | LeftOut]:
     measure = sweep.measure
     alone = measure == "kernel"
     all_groups = sweep.replicas == "all" and not alone
+    pads = sweep.indivisible == "pad"
     reason = excluded_because(rules)
-    shards = _Memo(_shards)
+    shards = _Memo(_padded_shards if pads else _shards)
     new = tuple.__new__
     for (
-        op, layout, dtype, mask, q, kv, batch, heads, kv_heads, head_dim, tp, ulysses, exchange, threads, echo
+        op, layout, dtype, mask, q, kv, batch, heads, kv_heads, head_dim, tp, ulysses, exchange, threads,
+        inputs, kv_cache, ring, cfg, against, echo,
     ) in points:  # fmt: skip
         kv = kv or q
         kv_heads = kv_heads or heads
@@ -176,35 +179,59 @@ def _attentions(sweep: Sweep, points: Iterable[tuple[Any, ...]], rules: Sequence
             if echo:
                 continue
             exchange = "none"
-        if reason:
-            point = (op, layout, dtype, mask, q, kv, batch, heads, kv_heads, head_dim, tp, ulysses, exchange, threads)
-            because = reason(point)
+        shard = shards[heads, kv_heads, tp, ulysses]
+        because = why = ""
+        ranks = ulysses * ring
+        if shard.__class__ is str:
+            why = shard
+        elif not alone and not pads and (q % ranks or kv % ranks):
+            why = undivided_tokens(q, kv, ulysses, ring)
+        elif batch % cfg:
+            why = f"cfg {cfg} does not divide batch {batch}"
+        if reason or why:
+            point = (
+                op, layout, dtype, mask, q, kv, batch, heads, kv_heads, head_dim, tp, ulysses, exchange, threads,
+                inputs, kv_cache, ring, cfg, against,
+            )  # fmt: skip
+            because = reason(point) if reason else ""
             if because:
                 yield LeftOut(Point(*point), "excluded", because)
                 continue
-        shard = shards[heads, kv_heads, tp, ulysses]
-        if shard.__class__ is str or (not alone and (q % ulysses or kv % ulysses)):
-            point = (op, layout, dtype, mask, q, kv, batch, heads, kv_heads, head_dim, tp, ulysses, exchange, threads)
-            why = shard if isinstance(shard, str) else undivided_tokens(q, kv, ulysses)
-            yield _indivisible(sweep, Point(*point), why)
-            continue
-        replicas = "all" if all_groups and tp > 1 else "one"
+            if why:
+                yield _indivisible(sweep, Point(*point), why)
+                continue
+        replicas = "all" if all_groups and (tp > 1 or cfg > 1) else "one"
         fields = (
             measure, op, layout, dtype, mask, q, kv, batch, heads, kv_heads, head_dim, tp, ulysses,
-            *shard, exchange, 0, replicas, threads,
+            *shard, exchange, 0, replicas, threads, inputs, kv_cache, ring, cfg, against,
         )  # fmt: skip
         yield new(Case, fields)  # Case(*fields) is this behind a function call, a quarter of a case's time
 
 
-def undivided_tokens(seq_len_q: int, seq_len_kv: int, ulysses: int) -> str:
-    """The reason why a Ulysses group cannot shard these sequences."""
-    if seq_len_q % ulysses:
-        return f"ulysses {ulysses} does not divide {seq_len_q:,} tokens"
-    return f"ulysses {ulysses} does not divide {seq_len_kv:,} key tokens"
+def _shards(key: tuple[int, int, int, int]) -> tuple[int, int] | str:
+    try:
+        return shard_heads(*key)
+    except ValueError as error:
+        return str(error)
+
+
+def _padded_shards(key: tuple[int, int, int, int]) -> tuple[int, int] | str:
+    try:
+        return pad_heads(*key)
+    except ValueError as error:
+        return str(error)
+
+
+def undivided_tokens(seq_len_q: int, seq_len_kv: int, ulysses: int, ring: int = 1) -> str:
+    """The reason why the ranks of a sequence cannot shard it."""
+    ranks = f"ulysses {ulysses} x ring {ring} does" if ring > 1 else f"ulysses {ulysses} does"
+    if seq_len_q % (ulysses * ring):
+        return f"{ranks} not divide {seq_len_q:,} tokens"
+    return f"{ranks} not divide {seq_len_kv:,} key tokens"
 
 
 def _indivisible(sweep: Sweep, point: Point, reason: str) -> LeftOut:
-    if sweep.indivisible == "error":
+    if sweep.indivisible != "exclude":
         raise InputError.plain(
             f"{sweep.path or sweep.name}: {reason}; allowed: shards that divide, or indivisible: exclude"
         )

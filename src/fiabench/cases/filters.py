@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from fiabench.cases.case import Case
+from fiabench.cases.case import EXCHANGES, LAYOUTS, MASKS, Case
 from fiabench.cases.errors import InputError, Problem, nearest
 from fiabench.cases.operators import operator_names
 
@@ -14,17 +14,22 @@ Filter = Callable[[Case], bool]
 _WORDS: dict[str, Callable[[], list[str]]] = {
     "measure": lambda: ["ulysses", "kernel", "exchange"],
     "op": lambda: [*operator_names(), "none"],
-    "layout": lambda: ["BNSD", "BSND"],
+    "layout": lambda: list(LAYOUTS),
     "dtype": lambda: ["fp16", "bf16", "fp32"],
-    "mask": lambda: ["none", "causal"],
-    "exchange": lambda: ["separate", "packed", "none"],
+    "mask": lambda: list(MASKS),
+    "exchange": lambda: [*EXCHANGES, "none"],
     "replicas": lambda: ["one", "all"],
+    "inputs": lambda: ["contiguous", "strided"],
+    "against": lambda: [*operator_names(), "none"],
 }
 """What the fields that hold words may be; every other field is a whole number."""
 
 
-def parse_filters(texts: Iterable[str]) -> Filter:
-    """A predicate that is true for the cases which every filter lets pass.
+_OF_PROJECTS = ("op", "exchange", "against")
+
+
+def parse_filters(texts: Iterable[str], projects: Iterable[str] = ()) -> Filter:
+    """A predicate that is true for the cases which every filter lets pass; ``projects`` are those of the sweep.
 
     Each text is `field=value,value,...`: a case passes if its field has one of the values. A field that is given twice
     may have the values of both. No texts let every case pass. Raises InputError with everything that is wrong.
@@ -41,7 +46,7 @@ def parse_filters(texts: Iterable[str]) -> Filter:
         else:
             chosen = wanted.setdefault(Case._fields.index(field), set())
             for value in values.split(","):
-                parsed, problem = _parse(text, field, value.strip())
+                parsed, problem = _parse(text, field, value.strip(), list(projects))
                 problems += [problem] if problem else []
                 chosen.add(parsed)
     if problems:
@@ -50,9 +55,12 @@ def parse_filters(texts: Iterable[str]) -> Filter:
     return lambda case: all(case[index] in values for index, values in tests)
 
 
-def _parse(text: str, field: str, value: str) -> tuple[Any, Problem | None]:
+def _parse(text: str, field: str, value: str, projects: list[str]) -> tuple[Any, Problem | None]:
+    if field == "kv_cache":
+        good = value == "contiguous" or value.startswith("paged_")
+        return value, None if good else _problem(text, repr(value), "contiguous, paged_BNBD_128 and the like")
     if field in _WORDS:
-        known = _WORDS[field]()
+        known = _WORDS[field]() + (projects if field in _OF_PROJECTS else [])
         return value, None if value in known else _problem(text, repr(value), ", ".join(known), value)
     if value.isascii() and value.isdigit():
         return int(value), None

@@ -21,9 +21,9 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from fiabench.cases.case import KV_CACHE_LAYOUTS
 from fiabench.cases.errors import nearest
 from fiabench.cases.models import models
-from fiabench.cases.operators import operator_names
 from fiabench.cases.quantities import parse_bytes
 
 WRONG = "wrong_value"
@@ -103,7 +103,11 @@ Name = Annotated[
     says("a name of letters, digits, dots, dashes and underscores"),
 ]
 ModelName = Annotated[str, Field(strict=True), _named(lambda: list(models()))]
-OperatorName = Annotated[str, Field(strict=True), _named(operator_names)]
+_CALLED = r"^[A-Za-z_][A-Za-z0-9_]*$"
+OperatorName = Annotated[
+    str, Field(strict=True, pattern=_CALLED), says("an operator's or a project's name: letters, digits, underscores")
+]
+ProjectName = Annotated[str, Field(strict=True, pattern=_CALLED), says("a name of letters, digits and underscores")]
 
 
 def kind_of(value: Any) -> str | None:
@@ -229,10 +233,20 @@ SomeSizes = Annotated[
     forms(f"{_SIZE_WORDS}, {_BUFFER} or {RANGE}", size_kind),
 ]
 Dtype = Annotated[Literal["fp16", "bf16", "fp32"], says("fp16, bf16, fp32")]
-Layout = Annotated[Literal["BNSD", "BSND"], says("BNSD, BSND")]
-Mask = Annotated[Literal["none", "causal"], says("none, causal")]
-Exchange = Annotated[Literal["separate", "packed"], says("separate, packed")]
-WhenExchange = Annotated[Literal["separate", "packed", "none"], says("separate, packed, none")]
+Layout = Annotated[
+    Literal["BNSD", "BSND", "BSH", "BNSD_BSND", "BNSD_NBSD", "TND", "NTD_TND"],
+    says("BNSD, BSND, BSH, BNSD_BSND, BNSD_NBSD, TND, NTD_TND"),
+]
+Mask = Annotated[
+    Literal["none", "causal", "causal_top_left", "causal_full"], says("none, causal, causal_top_left, causal_full")
+]
+Inputs = Annotated[Literal["contiguous", "strided"], says("contiguous, strided")]
+KvCache = Annotated[
+    str,
+    Field(strict=True, pattern=rf"^(contiguous|paged_({'|'.join(KV_CACHE_LAYOUTS)})_[1-9][0-9]*)$", max_length=40),
+    says(f"contiguous, or paged_LAYOUT_BLOCKSIZE with the layouts {', '.join(KV_CACHE_LAYOUTS)}: paged_BNBD_128"),
+]
+ExchangeName = Annotated[str, Field(strict=True, pattern=_CALLED), says("separate, packed, or a project's name")]
 Measure = Annotated[Literal["ulysses", "kernel", "exchange"], says("ulysses, kernel, exchange")]
 SomeKvCounts = Annotated[
     Annotated[Count, Tag("number")] | SAME | Annotated[Range, Tag("range")],

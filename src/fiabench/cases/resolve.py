@@ -8,16 +8,21 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from fiabench.cases.axes import AXES
+from fiabench.cases.case import EXCHANGES
 from fiabench.cases.complaints import Checked
-from fiabench.cases.errors import Problem
+from fiabench.cases.errors import Problem, describe, nearest
 from fiabench.cases.forms import Bounds, Buffer, Range, SizeRange, Video
 from fiabench.cases.models import models
+from fiabench.cases.operators import operator_names
 from fiabench.cases.quantities import WAN_FRAMES, WAN_PIXELS, stepped, video_tokens
-from fiabench.cases.schema import AXES, Exclude, Geometry, SweepFile
+from fiabench.cases.schema import Claim as ClaimKeys
+from fiabench.cases.schema import Exclude, Geometry, SweepFile
 from fiabench.cases.source import Document, Path_
-from fiabench.cases.sweep import BufferOf, Factor, Rule, Sweep, Value, axes_of
+from fiabench.cases.sweep import BufferOf, Claim, Factor, Project, Rule, Sweep, Value, axes_of
 
 
 @dataclass
@@ -88,6 +93,8 @@ class _Resolver:
             if whole is not None:
                 include.append(whole)
                 self.origins.include.append(index)
+        projects = {name: self._project(name, path) for name in file.projects}
+        claims = tuple(self._claim(claim, ("claims", index)) for index, claim in enumerate(file.claims))
         sampling = file.sampling
         if sampling.min_samples > sampling.max_samples:
             place = ("sampling", "min_samples" if "min_samples" in self._given("sampling") else "max_samples")
@@ -106,6 +113,8 @@ class _Resolver:
             indivisible=file.indivisible,
             exclude=exclude,
             include=tuple(include),
+            projects=projects,
+            claims=claims,
             sampling=sampling,
             path=path,
             profile=profile,
@@ -115,7 +124,9 @@ class _Resolver:
     def _wrong(self, path: Path_, found: str, allowed: str, hint: str = "", *, of_key: bool = False) -> None:
         self.problems.append(self.document.problem(path, found, allowed, hint, of_key=of_key))
         # Without a wrong value of an axis, a point or a setting, the rest still means what it says.
-        self.broken |= path[0] not in ("sampling", "include") and not (path[0] == "axes" and len(path) == 3)
+        self.broken |= path[0] not in ("sampling", "include", "claims", "projects") and not (
+            path[0] == "axes" and len(path) == 3
+        )
 
     def _places(self) -> None:
         """Every axis stands in one place, and means something for what is measured."""
@@ -132,17 +143,35 @@ class _Resolver:
                 else:
                     first[name] = path
         sections += [("exclude", index, "when") for index in range(len(file.exclude))]
+        sections += [("claims", index, "when") for index in range(len(file.claims))]
         sections += [("include", index) for index in range(len(file.include))]
         for section in sections:
             for name in self._given(*section):
                 if name not in self.used:
                     found = f"{name}, which means nothing where measure is {file.measure}"
                     self._wrong((*section, name), found, ", ".join(self.used), of_key=True)
+                elif name in ("op", "against", "exchange"):
+                    self._known((*section, name), self._names_of(name))
         if file.measure == "exchange":
             for key in ("geometry", "replicas"):
                 if key in self._given():
                     found = f"{key}, which means nothing where measure is exchange"
                     self._wrong((key,), found, "no such key here", of_key=True)
+
+    def _names_of(self, axis: str) -> list[str]:
+        """What an axis of names may say: our own, and the sweep's projects."""
+        own = {"op": operator_names(), "against": ["none", *operator_names()], "exchange": [*EXCHANGES, "none"]}
+        return [*own[axis], *self.file.projects]
+
+    def _known(self, path: Path_, names: list[str]) -> None:
+        """Every name at a place of the file is one of ``names``."""
+        here: Any = self.document.data
+        for step in path:
+            here = here[step]
+        for index, name in enumerate(here if isinstance(here, list) else [here]):
+            if name not in names:
+                place = (*path, index) if isinstance(here, list) else path
+                self._wrong(place, describe(name), ", ".join(names), nearest(name, names))
 
     def _factor(self, section: Any, name: str, path: Path_) -> Factor:
         """One axis, written out."""
@@ -211,18 +240,36 @@ class _Resolver:
 
     def _rule(self, rule: Exclude, path: Path_) -> Rule:
         """An exclusion with every condition as a list of values or as bounds."""
+        when = self._conditions(rule.when, (*path, "when"))
+        if not when:
+            self._wrong((*path, "when"), "no condition, which every point meets", "at least one axis")
+        return Rule(when, rule.because)
+
+    def _conditions(self, given: Any, path: Path_) -> dict[str, Any]:
         when: dict[str, Any] = {}
-        for name in self._given(*path, "when"):
-            condition = getattr(rule.when, name)
+        for name in self._given(*path):
+            condition = getattr(given, name)
             if isinstance(condition, Bounds):
                 when[name] = condition.model_dump(exclude_unset=True)
             else:
                 when[name] = list(condition) if isinstance(condition, list) else [condition]
             if not when[name]:
-                self._wrong((*path, "when", name), "no bound", "at least one of below, above, at_least, at_most")
-        if not when:
-            self._wrong((*path, "when"), "no condition, which every point meets", "at least one axis")
-        return Rule(when, rule.because)
+                self._wrong((*path, name), "no bound", "at least one of below, above, at_least, at_most")
+        return when
+
+    def _claim(self, claim: ClaimKeys, path: Path_) -> Claim:
+        if claim.at_most is None and claim.at_least is None:
+            self._wrong(path, "a claim without a bound", "at_most, at_least or both")
+        when = self._conditions(claim.when, (*path, "when"))
+        return Claim(claim.claim, claim.metric, claim.at_most, claim.at_least, when)
+
+    def _project(self, name: str, sweep: str) -> Project:
+        """A project, its path made absolute from the sweep file's folder."""
+        given = self.file.projects[name]
+        if name in (*operator_names(), *EXCHANGES, "none"):
+            self._wrong(("projects", name), f"the name {name}, which is taken", "a name of its own", of_key=True)
+        path = str((Path(sweep).parent / given.path).resolve()) if given.path else ""
+        return Project(given.adapter, path, given.target)
 
     def _point(
         self, point: Any, factors: list[Factor], constants: dict[str, Value | None], path: Path_

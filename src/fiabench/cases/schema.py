@@ -10,113 +10,35 @@ from __future__ import annotations
 import json
 from functools import reduce
 from operator import or_
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 import pydantic
 from pydantic import Field, Tag, create_model
 
+from fiabench.cases.axes import AXES
 from fiabench.cases.forms import (
     Bounds,
     Count,
-    Dtype,
-    Exchange,
     Keys,
-    Layout,
-    Mask,
     Measure,
     ModelName,
     Name,
-    OneKvCount,
-    OneKvLength,
-    OneLength,
-    OneSize,
-    OperatorName,
+    ProjectName,
     Size,
-    SomeCounts,
-    SomeKvCounts,
-    SomeKvLengths,
-    SomeLengths,
-    SomeSizes,
-    SomeThreads,
     Threads,
     Tokens,
-    WhenExchange,
     Words,
     forms,
     says,
     when_kind,
 )
 
-
-class AxisKey(NamedTuple):
-    """What one axis is: its types where one value stands, where several stand, and its meaning."""
-
-    one: Any
-    some: Any
-    default: Any
-    """The value of an axis that nobody gave; None where it must be given or comes from the geometry."""
-    meaning: str
-    example: Any
-    measures: tuple[str, ...] = ("ulysses", "kernel")
-    """What it means anything for."""
-
-
-_ALL = ("ulysses", "kernel", "exchange")
-
-AXES: dict[str, AxisKey] = {
-    "seq_len_q": AxisKey(OneLength, SomeLengths, None, "Query tokens of the whole sequence, before sharding.", 25200),
-    "seq_len_kv": AxisKey(
-        OneKvLength, SomeKvLengths, "same", "Key tokens of the whole sequence; `same` as seq_len_q.", 512
-    ),
-    "batch": AxisKey(Count, SomeCounts, 1, "Sequences in one call.", 2),
-    "heads": AxisKey(Count, SomeCounts, None, "Query heads of the whole model, in place of the geometry's.", 40),
-    "kv_heads": AxisKey(
-        OneKvCount,
-        SomeKvCounts,
-        None,
-        "Key and value heads of the whole model, in place of the geometry's; `same` as heads.",
-        8,
-    ),
-    "head_dim": AxisKey(Count, SomeCounts, None, "Elements of one head, in place of the geometry's.", 128),
-    "tp": AxisKey(Count, SomeCounts, 1, "Tensor parallel degree: divides the heads before Ulysses does.", 2),
-    "ulysses": AxisKey(
-        Count, SomeCounts, 1, "Ulysses degree: ranks that exchange sequence shards for head shards.", 4, _ALL
-    ),
-    "dtype": AxisKey(Dtype, Dtype, "bf16", "Type of every element: fp16, bf16 or fp32.", "bf16", _ALL),
-    "layout": AxisKey(Layout, Layout, "BNSD", "The operator's input layout: BNSD or BSND.", "BNSD"),
-    "mask": AxisKey(Mask, Mask, "none", "none, or causal (the last query sees every key).", "causal"),
-    "op": AxisKey(OperatorName, OperatorName, "fia", "The operator under test: a file in src/fiabench/ops.", "fia"),
-    "exchange": AxisKey(
-        Exchange,
-        Exchange,
-        "separate",
-        "How q, k and v travel: separate (one exchange each) or packed (one for all). Means nothing on one rank.",
-        "packed",
-    ),
-    "threads": AxisKey(
-        Threads,
-        SomeThreads,
-        0,
-        "CPU threads of one rank; 0 shares the machine's cores out among the ranks.",
-        2,
-        _ALL,
-    ),
-    "exchange_bytes": AxisKey(
-        OneSize,
-        SomeSizes,
-        None,
-        "One rank's whole send buffer, where an exchange is measured alone: bytes, a size, or a preset's exact size.",
-        "64 KiB",
-        ("exchange",),
-    ),
-}
-"""Every axis by name. What may be swept, set as a constant, included and excluded all follows from here."""
+_OF_WORDS = ("dtype", "layout", "mask", "op", "exchange", "inputs", "kv_cache", "against")
 
 
 def _when(name: str, one: Any) -> Any:
     """The condition on one axis: a value, a list of values, or bounds where values are numbers."""
-    if name in ("dtype", "layout", "mask", "op", "exchange"):
-        one = WhenExchange if name == "exchange" else one
+    if name in _OF_WORDS:
         members = [Annotated[one, Tag("one")], Annotated[list[one], Field(min_length=1), Tag("list")]]
         return Annotated[reduce(or_, members), forms("a value or a list of values", when_kind)]
     one = Threads if name == "threads" else Size if name == "exchange_bytes" else Tokens
@@ -203,6 +125,7 @@ class Geometry(Keys):
     head_dim: Count = Field(default_factory=int, description="Elements of one head.", examples=[128])
 
 
+_Bound = Annotated[float | None, Field(strict=True, allow_inf_nan=False), says("a number, in SI units")]
 _Fraction = Annotated[float, Field(strict=True, gt=0, lt=1, allow_inf_nan=False), says("a number between 0 and 1")]
 _Seconds = Annotated[
     float, Field(strict=True, ge=0, le=86400, allow_inf_nan=False), says("seconds: a number from 0 to 86400")
@@ -235,21 +158,60 @@ _MEASURE: Any = Field(
     description="ulysses (exchanges around the kernel), kernel (one rank's kernel alone) or exchange (one all-to-all "
     "alone).",
 )
+
+
+class Project(Keys):
+    """Code of another project, under measurement as it stands."""
+
+    adapter: ProjectName = Field(
+        description="How it is called: an adapter in src/fiabench/projects.", examples=["sglang_ascend_fa"]
+    )
+    path: Words = Field(
+        default_factory=str,
+        description="The folder of its packages, relative to the sweep file; `--project NAME=PATH` replaces it.",
+        examples=["../../sglang/python"],
+    )
+    target: Words = Field(
+        default_factory=str,
+        description="What is called, as module:callable, where the adapter does not know by itself.",
+        examples=["mypackage.attention:forward"],
+    )
+
+
+class Claim(Keys):
+    """What the sweep's measurements must show."""
+
+    claim: Words = Field(description="The claim, in a sentence.", examples=["The fix costs nothing."])
+    metric: ProjectName = Field(description="The metric that it speaks of.", examples=["ratio"])
+    at_most: _Bound = Field(None, description="The metric is at most this, in SI units.", examples=[1.02])
+    at_least: _Bound = Field(None, description="The metric is at least this, in SI units.", examples=[0.98])
+    when: When = Field(  # type: ignore[valid-type]
+        default_factory=When, description="The cases it speaks of; all of them by default.", examples=[{"ulysses": 1}]
+    )
+
+
+_PROJECTS: Any = Field(
+    default_factory=dict,
+    description="Outside projects by the name that op, exchange and against call them.",
+    examples=[{"sglang": {"adapter": "sglang_ascend_fa"}}],
+)
+_CLAIMS: Any = Field(default_factory=list, description="What the measurements must show; checked at the end of a run.")
 _REPLICAS: Any = Field(
     "one",
     description="one: one Ulysses group runs and stands for its tensor parallel siblings; all: every group at once.",
 )
 _INDIVISIBLE: Any = Field(
     "error",
-    description="What heads, tokens or bytes that the shards do not divide are: an error, or excluded with the reason.",
+    description="What heads, tokens or bytes that the shards do not divide are: an error, excluded with the reason, or "
+    "padded (heads and tokens).",
 )
 Replicas = Annotated[Literal["one", "all"], says("one, all")]
-Indivisible = Annotated[Literal["error", "exclude"], says("error, exclude")]
+Indivisible = Annotated[Literal["error", "exclude", "pad"], says("error, exclude, pad")]
 
 
 class Profile(Keys):
-    """What a profile changes. Keys of geometry, zip, exclude and include replace the whole section; keys within axes,
-    constants and sampling replace one entry."""
+    """What a profile changes. Keys within axes, constants and sampling replace one entry; any other key replaces the
+    whole section."""
 
     about: Words = Field(default_factory=str, description="One sentence about the sweep in this profile.")
     geometry: Geometry = Field(default_factory=Geometry, description="Replaces the sweep's geometry.")
@@ -261,6 +223,8 @@ class Profile(Keys):
     indivisible: Indivisible = _INDIVISIBLE
     exclude: list[Exclude] = Field(default_factory=list, description="Replaces every rule.")
     include: list[Point] = Field(default_factory=list, description="Replaces every point.")  # type: ignore[valid-type]
+    projects: dict[ProjectName, Project] = _PROJECTS
+    claims: list[Claim] = _CLAIMS
     sampling: Sampling = Field(default_factory=Sampling, description="Replaces settings, one by one.")
 
 
@@ -292,6 +256,8 @@ class SweepFile(Keys):
         description="Points beside the product; exclude does not apply to them.",
         examples=[[{"seq_len_q": 151200, "ulysses": 8}]],
     )
+    projects: dict[ProjectName, Project] = _PROJECTS
+    claims: list[Claim] = _CLAIMS
     sampling: Sampling = Field(default_factory=Sampling, description="How long to sample each case.")
     profiles: dict[Name, Profile] = Field(
         default_factory=dict,

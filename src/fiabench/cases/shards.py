@@ -1,7 +1,8 @@
 """How heads are divided: the model's heads among tensor-parallel ranks, then among Ulysses ranks.
 
-Query heads must divide evenly at both steps. Key and value heads are replicated where there are fewer of them than
-ranks, as every engine does for grouped-query models: each rank then holds the one kv head that its query heads use.
+Query heads must divide evenly at both steps, unless the sweep pads them at the second. Key and value heads are
+replicated where there are fewer of them than ranks, as every engine does for grouped-query models: each rank then
+holds the one kv head that its query heads use.
 """
 
 from __future__ import annotations
@@ -54,18 +55,42 @@ def shard_heads(heads: int, kv_heads: int, tp: int, ulysses: int) -> tuple[int, 
     return on_group // ulysses, 1
 
 
-def kv_heads_of(kv_heads: int, ulysses: int) -> list[int]:
-    """The kv head that stands in each slot of a Ulysses group's exchange, rank after rank.
+def pad_heads(heads: int, kv_heads: int, tp: int, ulysses: int) -> tuple[int, int]:
+    """As :func:`shard_heads`, with heads that Ulysses does not divide rounded up, kv groups kept whole.
 
-    ``kv_heads`` are those of the group, after tensor parallelism. The list has ``ulysses * kv_heads_per_rank``
-    entries; rank r gets entries ``r * kv_heads_per_rank`` to ``(r + 1) * kv_heads_per_rank``. It is the identity
-    where nothing is replicated. Raises ShardError (a ValueError) where the heads neither divide nor replicate evenly.
+    Raises ShardError (a ValueError) where tensor parallelism does not divide them, or kv heads cannot be replicated.
     """
-    if kv_heads >= ulysses:
-        if kv_heads % ulysses:
-            raise ShardError("ulysses", f"ulysses {ulysses} does not divide {kv_heads} kv heads")
-        return list(range(kv_heads))
+    try:
+        return shard_heads(heads, kv_heads, tp, ulysses)
+    except ShardError as error:
+        if error.key != "ulysses":
+            raise
+        kv_on_group = kv_heads_on_group(kv_heads, tp)
+        if kv_on_group < ulysses and kv_on_group < heads // tp and ulysses % kv_on_group:
+            raise
+        query_slots, kv_slots = head_slots(heads // tp, kv_on_group, ulysses)
+        return len(query_slots) // ulysses, len(kv_slots) // ulysses
+
+
+def head_slots(heads: int, kv_heads: int, ulysses: int) -> tuple[list[int | None], list[int | None]]:
+    """Which query head and which kv head stands in each slot of a Ulysses group's exchange, rank after rank.
+
+    ``heads`` and ``kv_heads`` are those of the group, after tensor parallelism. A rank has as many slots as its kernel
+    has heads; None is padding. Each rank's query heads use its own kv heads, in order, so that the kernel's grouping
+    holds. Raises ShardError (a ValueError) where fewer kv heads than ranks cannot be replicated evenly.
+    """
+    group = heads // kv_heads
+    if kv_heads >= ulysses or group == 1:
+        slots = -(-kv_heads // ulysses) * ulysses
+        kv: list[int | None] = [slot if slot < kv_heads else None for slot in range(slots)]
+        return [slot if slot < heads else None for slot in range(slots * group)], kv
     if ulysses % kv_heads:
         raise ShardError("ulysses", f"{kv_heads} kv heads cannot be replicated evenly on ulysses {ulysses}")
     copies = ulysses // kv_heads
-    return [slot // copies for slot in range(ulysses)]
+    each = -(-group // copies)
+    queries: list[int | None] = []
+    for rank in range(ulysses):
+        first = rank % copies * each
+        of_group = range(first, first + each)
+        queries += [rank // copies * group + place if place < group else None for place in of_group]
+    return queries, [rank // copies for rank in range(ulysses)]

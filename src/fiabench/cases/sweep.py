@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import Any, NamedTuple
 
+from fiabench.cases.axes import AXES
 from fiabench.cases.errors import InputError
-from fiabench.cases.schema import AXES, Sampling
+from fiabench.cases.schema import Sampling
 
 
 class BufferOf(NamedTuple):
@@ -36,6 +37,26 @@ class Factor(NamedTuple):
     rows: list[tuple[Value, ...]]
     """One tuple for each step of the factor, with a value for each name."""
     zipped: bool
+
+
+class Project(NamedTuple):
+    """Code of another project, as the sweep names it."""
+
+    adapter: str
+    path: str
+    """The folder that its packages are in; empty where none was given."""
+    target: str
+    """`module:callable`; empty where the adapter knows by itself."""
+
+
+class Claim(NamedTuple):
+    """What the measurements must show: a metric's bounds, in SI units, in the cases that the rule holds for."""
+
+    claim: str
+    metric: str
+    at_most: float | None
+    at_least: float | None
+    when: dict[str, list[Value] | dict[str, int]]
 
 
 class Rule(NamedTuple):
@@ -84,6 +105,8 @@ class Sweep:
     exclude: tuple[Rule, ...] = ()
     include: tuple[dict[str, Value], ...] = ()
     """Points beside the product: a value for every axis."""
+    projects: dict[str, Project] = field(default_factory=dict)
+    claims: tuple[Claim, ...] = ()
     sampling: Sampling = field(default_factory=Sampling)
     path: str = ""
     """The file it was read from, as the user named it."""
@@ -118,6 +141,8 @@ class Sweep:
             "indivisible": self.indivisible,
             "exclude": [{"when": dict(rule.when), "because": rule.because} for rule in self.exclude],
             "include": [{name: _plain(value) for name, value in point.items()} for point in self.include],
+            "projects": {name: project._asdict() for name, project in self.projects.items()},
+            "claims": [claim._asdict() for claim in self.claims],
             "sampling": self.sampling.model_dump(),
         }
 
@@ -143,6 +168,8 @@ class Sweep:
                 indivisible=data["indivisible"],
                 exclude=tuple(Rule(dict(rule["when"]), rule["because"]) for rule in data["exclude"]),
                 include=tuple({name: _value(value) for name, value in point.items()} for point in data["include"]),
+                projects={name: Project(**project) for name, project in data.get("projects", {}).items()},
+                claims=tuple(Claim(**claim) for claim in data.get("claims", [])),
                 sampling=Sampling(**data["sampling"]),
                 path=data["path"],
                 profile=data["profile"],

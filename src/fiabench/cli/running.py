@@ -48,7 +48,7 @@ def select(sweep: Sweep, filters: tuple[str, ...]) -> tuple[list[Case], Counter[
 
     Raises InputError where a filter is wrong, or leaves nothing.
     """
-    wanted = parse_filters(list(filters))
+    wanted = parse_filters(filters, sweep.projects)
     cases, left_out = [], Counter[tuple[str, str]]()
     for point in expand(sweep):
         if isinstance(point, LeftOut):

@@ -76,7 +76,7 @@ def list_sweeps(as_json: bool) -> None:
 def plan(sweep: str, profile: str | None, filters: tuple[str, ...], device: str, show: int, as_json: bool) -> None:
     """What SWEEP (a path or a name) would measure here: counts, what is left out and why, memory and time."""
     loaded = load_sweep(find_sweep(sweep), profile)
-    wanted = parse_filters(list(filters))
+    wanted = parse_filters(list(filters), loaded.projects)
     machine = guess_machine(device)
     points = expand(loaded)
     if filters:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from fiabench.cases.case import Case
-from fiabench.cases.shards import kv_heads_of
+from fiabench.cases.shards import head_slots
 from fiabench.measure import data
 from fiabench.ulysses.exchange import BareExchange, Exchange
 
@@ -39,7 +39,7 @@ def check_exchange(case: Case, exchange: Exchange, rank: int) -> str:
     """Sends position codes both ways; returns what arrived wrongly, or nothing where all is in place."""
     heads_kv = data.heads_of(case, "key")
     mine = slice(rank * case.kv_heads_per_rank, (rank + 1) * case.kv_heads_per_rank)
-    my_kv = kv_heads_of(heads_kv, case.ulysses)[mine]
+    my_kv = head_slots(case.heads_on_group, heads_kv, case.ulysses)[1][mine]
     my_q = range(rank * case.heads_per_rank, (rank + 1) * case.heads_per_rank)
     # Of each tensor: its tokens in all, the heads of the group, the heads of this rank.
     geometry = [

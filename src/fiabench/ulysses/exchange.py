@@ -10,7 +10,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from fiabench.cases.case import Case
-from fiabench.cases.shards import kv_heads_of, kv_heads_on_group
+from fiabench.cases.shards import head_slots, kv_heads_on_group
 from fiabench.ulysses import layout
 
 TORCH_DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
@@ -36,7 +36,7 @@ class Exchange:
         self._layout = case.layout
         self._group = group
         self._empty = {"dtype": TORCH_DTYPES[case.dtype], "device": device}
-        of_kv_heads = kv_heads_of(kv_heads_on_group(case.kv_heads, case.tp), ranks)
+        of_kv_heads = head_slots(case.heads_on_group, kv_heads_on_group(case.kv_heads, case.tp), ranks)[1]
         self._sources = {
             "query": list(range(ranks * case.heads_per_rank)),
             "key": of_kv_heads,
