@@ -12,7 +12,7 @@ def attention(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Output [B, N, Sq, D] and log-sum-exp [B, N, Sq] of [B, N, S, D] inputs; kv heads are repeated to match.
 
-    ``hidden`` broadcasts to [B, N, Sq, Skv]. A row that sees no key gives zeros, with a log-sum-exp of 0.
+    ``hidden`` broadcasts to [B, N, Sq, Skv]. A row that sees no key gives zeros, with a log-sum-exp of +inf.
     """
     repeats = query.size(1) // key.size(1)
     keys, values = (tensor.double().repeat_interleave(repeats, 1) for tensor in (key, value))
@@ -21,7 +21,7 @@ def attention(
         scores = scores.masked_fill(hidden, -torch.inf)
     lse = scores.logsumexp(-1)
     weights = (scores - lse.unsqueeze(-1)).exp().nan_to_num(0.0)
-    return weights @ values, lse.masked_fill(lse == -torch.inf, 0.0)
+    return weights @ values, lse.masked_fill(lse == -torch.inf, torch.inf)
 
 
 def causal(seq_q: int, seq_kv: int, bottom_right: bool) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""The provided operator: checks, masking, kernel, output layout.
+"""The provided operator: refusals and checks, then attention.
 
 torch.library hands a Python implementation only the arguments that the caller passed, so each signature here
 declares every default of the schema.
@@ -11,23 +11,14 @@ from typing import TypeAlias
 
 import torch
 
+from fiabench.npu_operator.attend import Kernel, attend
 from fiabench.npu_operator.checks import check_host, check_plugin
-from fiabench.npu_operator.kernels import (
-    Masking,
-    attention_cpu,
-    attention_cuda,
-    masking,
-)
-from fiabench.npu_operator.meta import output_dtype, output_shapes
-from fiabench.npu_operator.refusals import refuse_arguments, refuse_mask_mode
+from fiabench.npu_operator.kernels import attention_cpu, attention_cuda
+from fiabench.npu_operator.refusals import refuse_arguments
 from fiabench.npu_operator.schema import TOKENS_MAX
 
 OptionalTensor: TypeAlias = torch.Tensor | None
 OptionalInts: TypeAlias = Sequence[int] | None
-Kernel: TypeAlias = Callable[
-    [torch.Tensor, torch.Tensor, torch.Tensor, Masking, float, bool],
-    tuple[torch.Tensor, OptionalTensor],
-]
 
 
 def implementation(kernel: Kernel) -> Callable[..., tuple[torch.Tensor, torch.Tensor]]:
@@ -80,8 +71,6 @@ def implementation(kernel: Kernel) -> Callable[..., tuple[torch.Tensor, torch.Te
         refuse_arguments(
             {
                 "pse_shift": pse_shift,
-                "actual_seq_lengths": actual_seq_lengths,
-                "actual_seq_lengths_kv": actual_seq_lengths_kv,
                 "dequant_scale1": dequant_scale1,
                 "quant_scale1": quant_scale1,
                 "dequant_scale2": dequant_scale2,
@@ -93,7 +82,6 @@ def implementation(kernel: Kernel) -> Callable[..., tuple[torch.Tensor, torch.Te
                 "key_antiquant_offset": key_antiquant_offset,
                 "value_antiquant_scale": value_antiquant_scale,
                 "value_antiquant_offset": value_antiquant_offset,
-                "block_table": block_table,
                 "query_padding_size": query_padding_size,
                 "kv_padding_size": kv_padding_size,
                 "key_shared_prefix": key_shared_prefix,
@@ -104,7 +92,6 @@ def implementation(kernel: Kernel) -> Callable[..., tuple[torch.Tensor, torch.Te
                 "key_rope_antiquant_scale": key_rope_antiquant_scale,
             },
             {
-                "block_size": block_size,
                 "antiquant_mode": antiquant_mode,
                 "key_antiquant_mode": key_antiquant_mode,
                 "value_antiquant_mode": value_antiquant_mode,
@@ -131,66 +118,21 @@ def implementation(kernel: Kernel) -> Callable[..., tuple[torch.Tensor, torch.Te
             block_size=block_size,
             softmax_lse_flag=softmax_lse_flag,
         )
-        refuse_mask_mode(
-            geometry.sparse_mode,
-            atten_mask is not None,
-            geometry.pre_tokens,
-            geometry.next_tokens,
+        output, lse = attend(
+            query,
+            key,
+            value,
+            geometry,
+            kernel,
+            atten_mask=atten_mask,
+            block_table=block_table,
+            scale=scale,
+            with_lse=softmax_lse_flag,
         )
-
-        tokens_first = input_layout == "BSND"
-        if tokens_first:
-            query, key, value = (
-                query.transpose(1, 2),
-                key.transpose(1, 2),
-                value.transpose(1, 2),
-            )
-        mask = masking(
-            atten_mask,
-            geometry.sparse_mode,
-            geometry.seq_q,
-            geometry.seq_kv,
-            query.device,
-        )
-        output, lse = kernel(query, key, value, mask, scale, softmax_lse_flag)
-        if tokens_first:
-            output = output.transpose(1, 2)
-        # torch's kernels give the output the query's strides, so this copies only for a strided query.
-        output = output.contiguous()
-        if not softmax_lse_flag or lse is None:
-            return output, output.new_empty(0, dtype=torch.float32)
-        return output, lse.unsqueeze(-1).contiguous()
+        return output, output.new_empty(0, dtype=torch.float32) if lse is None else lse
 
     return npu_fused_infer_attention_score
 
 
 cpu = implementation(attention_cpu)
 cuda = implementation(attention_cuda)
-
-
-def meta(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    *,
-    num_heads: int = 1,
-    num_key_value_heads: int = 0,
-    input_layout: str = "BSH",
-    block_table: OptionalTensor = None,
-    quant_scale2: OptionalTensor = None,
-    query_rope: OptionalTensor = None,
-    softmax_lse_flag: bool = False,
-    **others: object,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Shapes and dtypes alone, in every layout; ``others`` do not bear on them."""
-    del key, others
-    output, lse = output_shapes(
-        query,
-        value,
-        num_heads=num_heads,
-        num_key_value_heads=num_key_value_heads,
-        input_layout=input_layout,
-        block_table=block_table,
-    )
-    dtype = output_dtype(query, quant_scale2, query_rope)
-    return query.new_empty(output, dtype=dtype), query.new_empty(lse if softmax_lse_flag else [0], dtype=torch.float32)

@@ -1,129 +1,164 @@
 """Attention on torch's own fused kernels, for the CPU and for CUDA.
 
-Tensors here are [B, N, S, D] and may be strided views; nothing is copied on the way in. A fully masked row gives
-zeros, as torch's CPU kernel has it, with a log-sum-exp of 0.
+Tensors here are [B, N, S, D] and may be strided views; nothing is copied on the way in, and kv heads are never
+repeated. A row that sees no key gives zeros with a log-sum-exp of +inf, as the real kernel leaves it (`FLOAT_INF` in
+`attention/fused_infer_attention_score/op_kernel/arch22/fia_block_vec_nonquant.h`, hicann/ops-transformer).
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 import torch.nn.functional as F
 
-from fiabench.npu_operator.errors import not_emulated
+from fiabench.npu_operator.masking import Masking
+from fiabench.npu_operator.stripes import Fused, dense_bias, distance_bias, striped
 
-
-class Masking(NamedTuple):
-    """What hides keys from queries: nothing, a causal flag, or a mask."""
-
-    top_left_causal: bool = False
-    """Query i sees keys 0 to i."""
-    hidden: torch.Tensor | None = None
-    """bool, [1|B, 1, Sq, Skv], True where the key is hidden."""
-
-
-def masking(
-    atten_mask: torch.Tensor | None,
-    sparse_mode: int,
-    seq_q: int,
-    seq_kv: int,
-    device: torch.device,
-) -> Masking:
-    """The masking of sparse mode 0, 2 or 3. Compressed masks become a flag wherever torch's kernels have one.
-
-    In modes 2 and 3 the 2048 x 2048 mask is not read: like the real operator's, its content is the caller's promise
-    (`triu(ones(2048, 2048), 1)`). Mode 3 with unequal lengths is aligned to the bottom right, for which torch has no
-    flag: the mask is then built in full.
-    """
-    if sparse_mode == 2 or (sparse_mode == 3 and seq_q == seq_kv):
-        return Masking(top_left_causal=True)
-    if sparse_mode == 3:
-        hidden = torch.ones(seq_q, seq_kv, dtype=torch.bool, device=device).triu_(seq_kv - seq_q + 1)
-        return Masking(hidden=hidden[None, None])
-    if atten_mask is None or atten_mask.numel() == 0:
-        return Masking()
-    if atten_mask.dim() == 2:
-        # With one query token a 2-D mask is [B, Skv].
-        atten_mask = atten_mask[:, None, None] if seq_q == 1 else atten_mask[None, None]
-    elif atten_mask.dim() == 3:
-        atten_mask = atten_mask[:, None]
-    hidden = atten_mask[..., :seq_q, :seq_kv]
-    return Masking(hidden=hidden if hidden.dtype == torch.bool else hidden != 0)
+_WINDOW_ROWS = 512
+"""Rows of a stripe under a window: few, to leave out keys; enough for torch's CPU kernel to use its larger blocks."""
+_MASK_ELEMENTS = 1 << 20
+"""A mask of no more elements is turned into a bias at once."""
+_MASK_STRIPES = 4
+"""A larger one in this many stripes: a bias of 2 bytes, and at times two masks of 1, stay below the mask itself."""
 
 
 def attention_cpu(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    mask: Masking,
-    scale: float,
-    with_lse: bool,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Attention [B, N, Sq, D] and its log-sum-exp [B, N, Sq] in float32; kv heads may be fewer than query heads."""
-    del with_lse  # The kernel always computes it.
-    bias = None if mask.hidden is None else _additive(mask.hidden, query.dtype)
-    output, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-        query, key, value, 0.0, mask.top_left_causal, attn_mask=bias, scale=scale
-    )
-    return output, lse
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: Masking, scale: float, with_lse: bool
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Attention [B, N, Sq, Dv] and, with ``with_lse``, its log-sum-exp [B, N, Sq] in float32, else None.
+
+    kv heads may be fewer than query heads, value's head dim may be smaller than the query's.
+    """
+    return _attention(query, key, value, mask, scale, with_lse, _fused_cpu, windowed=False)
 
 
 def attention_cuda(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: Masking, scale: float, with_lse: bool
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """As :func:`attention_cpu`.
+
+    Without mask, window and log-sum-exp torch chooses among its back ends; with a window or the log-sum-exp, flash
+    attention is called by name, and with a mask or a head dim above 256 memory-efficient attention.
+    """
+    return _attention(query, key, value, mask, scale, with_lse, _fused_cuda, windowed=query.size(-1) <= 256)
+
+
+def _attention(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
     mask: Masking,
     scale: float,
     with_lse: bool,
+    fused: Fused,
+    windowed: bool,
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """As :func:`attention_cpu`. Without the log-sum-exp torch chooses among its back ends; with it, flash or, under a
-    mask, memory-efficient attention is called by name, for only they return it."""
-    grouped = key.size(1) != query.size(1)
-    if not with_lse:
-        visible = None if mask.hidden is None else ~mask.hidden
+    """``windowed``: the kernel takes any window as it is."""
+    seq_q, seq_kv = query.size(2), key.size(2)
+    first, end = mask.rows(seq_q, seq_kv)
+    # Rows and keys that see none and are seen by none left out, most windows are plain.
+    mask_inside = mask.within((first, end), mask.keys(first, end, seq_kv))
+    if mask.hidden is not None:
+        rows = seq_q if mask.hidden.numel() <= _MASK_ELEMENTS else -(-seq_q // _MASK_STRIPES)
+    elif windowed or mask_inside.plain:
+        rows = seq_q
+    else:
+        rows = _WINDOW_ROWS
+    value_dim, head_dim = value.size(-1), query.size(-1)
+    if value_dim == head_dim:
+        return striped(query, key, value, mask, scale, with_lse, max(1, rows), fused)
+    # torch's fused kernels want one head dim.
+    wide = F.pad(value, (0, head_dim - value_dim))
+    output, lse = striped(query, key, wide, mask, scale, with_lse, max(1, rows), fused)
+    return output[..., :value_dim], lse
+
+
+def _fused_cpu(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: Masking, scale: float, with_lse: bool
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    seq_q, seq_kv = query.size(2), key.size(2)
+    if mask.plain:
+        output, lse = kernel(query, key, value, 0.0, mask.after == 0, scale=scale)
+    elif mask.hidden is None:
+        bias = distance_bias(mask, seq_q, seq_kv, query.dtype, query.device)
+        output, lse = kernel(query.flip(2), key, value, 0.0, False, attn_mask=bias, scale=scale)
+        output, lse = output.flip(2), lse.flip(2)
+    else:
+        bias = dense_bias(mask, seq_q, seq_kv, query)
+        output, lse = kernel(query, key, value, 0.0, False, attn_mask=bias, scale=scale)
+        if with_lse:
+            lse.masked_fill_(bias.amax(-1) == -torch.inf, torch.inf)
+    return output, lse if with_lse else None
+
+
+def _fused_cuda(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: Masking, scale: float, with_lse: bool
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    square = query.size(2) == key.size(2)
+    if mask.plain and not with_lse and (mask.after is None or square or query.size(-1) > 256):
+        grouped = key.size(1) != query.size(1)
         output = F.scaled_dot_product_attention(
-            query,
-            key,
-            value,
-            attn_mask=visible,
-            is_causal=mask.top_left_causal,
-            scale=scale,
-            enable_gqa=grouped,
+            query, key, value, is_causal=mask.after == 0, scale=scale, enable_gqa=grouped
         )
         return output, None
+    if mask.hidden is None and query.size(-1) <= 256:
+        return _flash_cuda(query, key, value, mask, scale)
+    return _efficient_cuda(query, key, value, mask, scale, with_lse)
+
+
+def _flash_cuda(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: Masking, scale: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Flash attention under a window, which it counts from the bottom right; -1 is no limit.
+
+    Here every row sees a key and some row sees the last key (:func:`striped` cuts off the rest), so that neither side
+    of the shifted window is negative.
+    """
+    head_dim = query.size(-1)
+    if head_dim % 8:
+        query, key, value = (F.pad(tensor, (0, -head_dim % 8)) for tensor in (query, key, value))
     seq_q, seq_kv = query.size(2), key.size(2)
-    if mask.top_left_causal and seq_q != seq_kv:
-        # Flash attention aligns its causal flag to the bottom right.
-        hidden = torch.ones(seq_q, seq_kv, dtype=torch.bool, device=query.device).triu_(1)
-        mask = Masking(hidden=hidden[None, None])
-    if mask.hidden is None:
-        if query.size(-1) > 256:
-            raise not_emulated("softmax_lse_flag with a head dim above 256 is not emulated on CUDA")
-        output, lse, *_ = torch.ops.aten._scaled_dot_product_flash_attention(
-            query, key, value, 0.0, mask.top_left_causal, False, scale=scale
-        )
-        return output, lse
-    if grouped:
-        repeats = query.size(1) // key.size(1)
-        key, value = (
-            key.repeat_interleave(repeats, 1),
-            value.repeat_interleave(repeats, 1),
-        )
-    output, lse, *_ = torch.ops.aten._scaled_dot_product_efficient_attention(
-        query, key, value, _aligned_bias(mask.hidden, query, seq_kv), True, scale=scale
+    shift = seq_kv - seq_q
+    output, lse, *_ = torch.ops.aten._flash_attention_forward(
+        query.transpose(1, 2),
+        key.transpose(1, 2),
+        value.transpose(1, 2),
+        None,
+        None,
+        seq_q,
+        seq_kv,
+        0.0,
+        False,
+        False,
+        scale=scale,
+        window_size_left=-1 if mask.before is None else mask.before + shift,
+        window_size_right=-1 if mask.after is None else mask.after - shift,
     )
-    return output, lse[:, :, :seq_q]
+    return output[..., :head_dim].transpose(1, 2), lse
 
 
-def _additive(hidden: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """The mask as a bias to the scores: 0, or -inf where hidden."""
-    return torch.zeros(hidden.shape, dtype=dtype, device=hidden.device).masked_fill_(hidden, -torch.inf)
-
-
-def _aligned_bias(hidden: torch.Tensor, query: torch.Tensor, seq_kv: int) -> torch.Tensor:
-    """The bias expanded to [B, N, Sq, Skv], its rows starting at multiples of 16 elements as the kernel asks."""
-    padded = -(-seq_kv // 16) * 16
-    rows = torch.zeros(*hidden.shape[:-1], padded, dtype=query.dtype, device=hidden.device)
-    bias = rows[..., :seq_kv].masked_fill_(hidden, -torch.inf)
-    return bias.expand(query.size(0), query.size(1), -1, -1)
+def _efficient_cuda(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: Masking, scale: float, with_lse: bool
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Memory-efficient attention under a bias. It knows no grouped heads: one call for each head of a group."""
+    batch, heads, seq_q, head_dim = query.shape
+    kv_heads, seq_kv = key.size(1), key.size(2)
+    if head_dim % 8:
+        query, key, value = (F.pad(tensor, (0, -head_dim % 8)) for tensor in (query, key, value))
+    # The kernel wants the bias in rows that start at multiples of 16 elements.
+    bias = dense_bias(mask, seq_q, seq_kv, query, align=16)
+    output = query.new_empty(batch, heads, seq_q, head_dim)
+    lse = query.new_empty(batch, heads, seq_q, dtype=torch.float32) if with_lse else None
+    members = heads // kv_heads
+    for member in range(members):
+        each = bias if bias.size(1) == 1 else bias[:, member::members]
+        each = each.expand(batch, kv_heads, -1, -1)
+        part, part_lse, *_ = torch.ops.aten._scaled_dot_product_efficient_attention(
+            query[:, member::members], key, value, each, with_lse, scale=scale
+        )
+        output[:, member::members] = part[..., :head_dim]
+        if lse is not None:
+            lse[:, member::members] = part_lse[:, :, :seq_q]
+    empty = bias.amax(-1) == -torch.inf
+    output.masked_fill_(empty.unsqueeze(-1), 0.0)
+    return output, None if lse is None else lse.masked_fill_(empty, torch.inf)
