@@ -13,6 +13,7 @@ import json
 import os
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,10 @@ from fiabench import devices
 from fiabench.cases.case import Case
 from fiabench.cases.errors import InputError
 from fiabench.cases.load import load_sweep
+from fiabench.cases.sweep import Sweep
 from fiabench.cli import running
 from fiabench.cli.checkout import find_sweep
+from fiabench.cli.projects import place
 from fiabench.cli.table import console, print_run
 from fiabench.devices.base import Device
 from fiabench.results.environment import now
@@ -48,10 +51,17 @@ RUNNING = "running.json"
 @click.option("--profile")
 @click.option("--filter", "filters", multiple=True)
 @click.option("--device", "wanted", default="auto")
+@click.option("--project", "projects", multiple=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True)
 @click.option("--peak-tflops", type=float)
 def main(
-    sweep: str, profile: str | None, filters: tuple[str, ...], wanted: str, out: Path, peak_tflops: float | None
+    sweep: str,
+    profile: str | None,
+    filters: tuple[str, ...],
+    wanted: str,
+    projects: tuple[str, ...],
+    out: Path,
+    peak_tflops: float | None,
 ) -> None:
     """Measures SWEEP on torchrun's ranks into the run directory --out."""
     rank, local_rank = int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"])
@@ -65,7 +75,8 @@ def main(
     if rank:
         follower.follow()
     else:
-        _lead(follower, running.Options(facts["device"], filters, peak_tflops), sweep, profile, out)
+        options = running.Options(facts["device"], filters, peak_tflops)
+        _lead(follower, options, lambda: place(load_sweep(find_sweep(sweep), profile), projects), out)
     dist.destroy_process_group()
 
 
@@ -100,8 +111,7 @@ class Follower:
         if case.world_size not in self._groups:
             self._groups[case.world_size] = RankGroups(self._device, case.world_size)
         groups = self._groups[case.world_size]
-        if case.measure != "kernel" and case.ulysses > 1:
-            groups.ulysses(case.ulysses)
+        groups.make(case)
         outcome = run_case(command, self._device, groups) if groups.takes_part else None
         answer = {"outcome": asdict(outcome)} if outcome else None
         answers: list[Any] | None = [None] * dist.get_world_size() if dist.get_rank() == 0 else None
@@ -109,16 +119,16 @@ class Follower:
         return [found for found in answers or [] if found]
 
 
-def _lead(follower: Follower, options: running.Options, sweep: str, profile: str | None, out: Path) -> None:
+def _lead(follower: Follower, options: running.Options, load: Callable[[], Sweep], out: Path) -> None:
     notes = console(stderr=True)
     if (out / HEADER).exists():
         directory, machine, cases, before = running.resume(out)
         notes.print(f"{len(before.measurements)} cases are there, {len(cases)} to go")
     else:
-        directory, machine, cases = running.start(load_sweep(find_sweep(sweep), profile), options, out, _nodes())
+        directory, machine, cases = running.start(load(), options, out, _nodes())
     machine = machine.times(_nodes())
     peak = directory.header["environment"]["peak"]
-    coordinator = Coordinator(machine, directory.header["sweep"]["sampling"], out / running.LOGS, {})
+    coordinator = Coordinator(machine, directory.header["sweep"], out / running.LOGS, {})
     for case in _without_the_culprit(cases, directory, machine):
         measurement = _left_out(case, machine)
         if measurement is None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from fiabench.results.metrics import METRICS, PHASES, compute
+from fiabench.results.metrics import METRICS, compute
+from tests.results.samples import ULYSSES
 from tests.ulysses.points import exchange_alone, make_case
 
 MS = 1e-3
@@ -33,8 +34,8 @@ def in_seconds(samples):
     }
 
 
-def values(case=CASE, samples=SAMPLES, peak_flops=None, peak_memory=None):
-    found = compute(case, in_seconds(samples), peak_flops, peak_memory)
+def values(case=CASE, samples=SAMPLES, peak_flops=None, peak_memory=None, first_call=None):
+    found = compute(case, in_seconds(samples), peak_flops, peak_memory, first_call)
     return {name: entry["value"] for name, entry in found.items()}
 
 
@@ -55,7 +56,30 @@ def test_every_metric_of_a_ulysses_case_by_hand():
         "busbw": pytest.approx(BYTES / (6 * MS) / 2),
         "peak_memory": 12345,
     }
-    assert set(found) == set(METRICS)
+    beside = values(PADDED, RING | TURNS, first_call=0.25)
+    assert beside["ring_exchange"] == pytest.approx(2 * MS)
+    assert beside["merge"] == pytest.approx(1 * MS)
+    assert beside["closure_residual"] == pytest.approx(9 / 21)  # rank 0: 20 - 13; rank 1: 21 - 12
+    assert beside["ratio"] == pytest.approx(2.0)  # slowest rank of each: 20 / 10, 22 / 11, 21 / 21
+    assert beside["dispatch"] == pytest.approx(3 * MS)
+    assert beside["dispatch_ratio"] == pytest.approx(0.75)
+    assert beside["first_call"] == 0.25
+    assert beside["padding"] == pytest.approx(1 - 5 * 30 / (8 * 32))
+    assert set(found) | set(beside) == set(METRICS)
+
+
+PADDED = make_case(heads=5, seq_len_q=30, ulysses=4)
+RING = {
+    "kernel": {"0": [10, 10, 10], "1": [9, 10, 9]},
+    "ring_exchange": {"0": [2, 2, 1], "1": [1, 2, 2]},
+    "merge": {"0": [1, 1, 1], "1": [1, 1, 1]},
+    "end_to_end": {"0": [20, 21, 20], "1": [19, 22, 21]},
+}
+TURNS = {
+    "baseline_end_to_end": {"0": [10, 11, 21], "1": [9, 11, 20]},
+    "dispatch": {"0": [3, 3, 3], "1": [2, 2, 2]},
+    "baseline_dispatch": {"0": [4, 4, 4], "1": [1, 1, 1]},
+}
 
 
 def test_a_negative_residual_says_that_recording_cost_more_than_it_missed():
@@ -65,7 +89,7 @@ def test_a_negative_residual_says_that_recording_cost_more_than_it_missed():
 
 def test_what_one_rank_loses_between_phases_is_not_hidden_by_the_others_waiting_for_it():
     """Rank 1 loses 10 ms between two phases; rank 0 spends them in its exchange."""
-    samples = {phase: {"0": [1], "1": [1]} for phase in PHASES}
+    samples = {phase: {"0": [1], "1": [1]} for phase in ULYSSES}
     samples |= {"exchange_out": {"0": [11], "1": [1]}, "end_to_end": {"0": [17], "1": [17]}}
     assert values(samples=samples)["closure_residual"] == pytest.approx(10 / 17)
 
@@ -73,7 +97,7 @@ def test_what_one_rank_loses_between_phases_is_not_hidden_by_the_others_waiting_
 def test_each_group_of_a_deployment_waits_for_its_own_last_rank():
     """Two groups at once, the second on a slower link: nobody waits, and the slower transfer counts."""
     case = make_case(heads=16, tp=2, replicas="all")
-    samples = {phase: {str(rank): [1] for rank in range(4)} for phase in (*PHASES, "end_to_end")}
+    samples = {phase: {str(rank): [1] for rank in range(4)} for phase in (*ULYSSES, "end_to_end")}
     samples["exchange_in"] = {"0": [2], "1": [3], "2": [8], "3": [8]}
     found = values(case, samples)
     assert found["transfer"] == pytest.approx(9 * MS)
@@ -83,7 +107,7 @@ def test_each_group_of_a_deployment_waits_for_its_own_last_rank():
 def test_ranks_are_put_in_order_as_numbers():
     """Groups are neighbours: ranks 10 and 11 belong with 8 and 9, on a slower link, and not with 0 and 1."""
     case = make_case(heads=24, tp=3, ulysses=4, replicas="all")
-    samples = {phase: {str(rank): [1] for rank in range(12)} for phase in (*PHASES, "end_to_end")}
+    samples = {phase: {str(rank): [1] for rank in range(12)} for phase in (*ULYSSES, "end_to_end")}
     samples["exchange_in"] |= {str(rank): [5] for rank in (8, 9, 10, 11)}
     assert values(case, samples)["wait"] == 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fiabench.cases.case import Case
-from fiabench.cases.shards import shard_heads
+from fiabench.cases.shards import pad_heads
 
 
 def make_case(**changes: Any) -> Case:
@@ -30,7 +30,7 @@ def make_case(**changes: Any) -> Case:
     fields.setdefault("kv_heads", fields["heads"])
     exchanged = fields["measure"] == "ulysses" and fields["ulysses"] > 1
     fields.setdefault("exchange", "separate" if exchanged else "none")
-    shards = shard_heads(fields["heads"], fields["kv_heads"], fields["tp"], fields["ulysses"])
+    shards = pad_heads(fields["heads"], fields["kv_heads"], fields["tp"], fields["ulysses"])
     fields["heads_per_rank"], fields["kv_heads_per_rank"] = shards
     return Case(**fields)
 

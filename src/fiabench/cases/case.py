@@ -28,6 +28,9 @@ LAYOUTS = {
 MASKS = ("none", "causal", "causal_top_left", "causal_full")
 EXCHANGES = ("separate", "packed")
 """The exchanges that are fiabench's own."""
+ATTENTION_ADAPTERS = ("sglang_ascend_fa", "any_callable")
+EXCHANGE_ADAPTERS = ("sglang_usp", "yunchang", "any_exchange")
+"""How outside projects are called, for attention and for exchanges: see :mod:`fiabench.projects`."""
 KV_CACHE_LAYOUTS = ("BBH", "BNBD", "NZ")
 """Of a paged cache: [blocks, block_size, H], [blocks, N, block_size, D], [blocks, N, D / 16, block_size, 16]."""
 

@@ -21,7 +21,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from fiabench.cases.case import KV_CACHE_LAYOUTS
+from fiabench.cases.case import ATTENTION_ADAPTERS, EXCHANGE_ADAPTERS, KV_CACHE_LAYOUTS
 from fiabench.cases.errors import nearest
 from fiabench.cases.models import models
 from fiabench.cases.quantities import parse_bytes
@@ -107,6 +107,7 @@ _CALLED = r"^[A-Za-z_][A-Za-z0-9_]*$"
 OperatorName = Annotated[
     str, Field(strict=True, pattern=_CALLED), says("an operator's or a project's name: letters, digits, underscores")
 ]
+AdapterName = Annotated[str, Field(strict=True), _named(lambda: [*ATTENTION_ADAPTERS, *EXCHANGE_ADAPTERS])]
 ProjectName = Annotated[str, Field(strict=True, pattern=_CALLED), says("a name of letters, digits and underscores")]
 
 

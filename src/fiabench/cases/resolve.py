@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fiabench.cases.axes import AXES
-from fiabench.cases.case import EXCHANGES
+from fiabench.cases.case import ATTENTION_ADAPTERS, EXCHANGE_ADAPTERS, EXCHANGES
 from fiabench.cases.complaints import Checked
 from fiabench.cases.errors import Problem, describe, nearest
 from fiabench.cases.forms import Bounds, Buffer, Range, SizeRange, Video
@@ -161,7 +161,8 @@ class _Resolver:
     def _names_of(self, axis: str) -> list[str]:
         """What an axis of names may say: our own, and the sweep's projects."""
         own = {"op": operator_names(), "against": ["none", *operator_names()], "exchange": [*EXCHANGES, "none"]}
-        return [*own[axis], *self.file.projects]
+        adapters = EXCHANGE_ADAPTERS if axis == "exchange" else ATTENTION_ADAPTERS
+        return [*own[axis], *(name for name, project in self.file.projects.items() if project.adapter in adapters)]
 
     def _known(self, path: Path_, names: list[str]) -> None:
         """Every name at a place of the file is one of ``names``."""
@@ -268,6 +269,10 @@ class _Resolver:
         given = self.file.projects[name]
         if name in (*operator_names(), *EXCHANGES, "none"):
             self._wrong(("projects", name), f"the name {name}, which is taken", "a name of its own", of_key=True)
+        if given.target and ":" not in given.target:
+            self._wrong(("projects", name, "target"), describe(given.target), "module:callable")
+        if given.adapter.startswith("any_") and not given.target:
+            self._wrong(("projects", name), f"{given.adapter} without target", "target: module:callable")
         path = str((Path(sweep).parent / given.path).resolve()) if given.path else ""
         return Project(given.adapter, path, given.target)
 

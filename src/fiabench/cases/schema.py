@@ -17,6 +17,7 @@ from pydantic import Field, Tag, create_model
 
 from fiabench.cases.axes import AXES
 from fiabench.cases.forms import (
+    AdapterName,
     Bounds,
     Count,
     Keys,
@@ -163,7 +164,7 @@ _MEASURE: Any = Field(
 class Project(Keys):
     """Code of another project, under measurement as it stands."""
 
-    adapter: ProjectName = Field(
+    adapter: AdapterName = Field(
         description="How it is called: an adapter in src/fiabench/projects.", examples=["sglang_ascend_fa"]
     )
     path: Words = Field(

@@ -130,9 +130,7 @@ def measure_cases(
     peak = header["environment"]["peak"]
     with (
         _interruptible(),
-        Coordinator(
-            machine, header["sweep"]["sampling"], directory.path / LOGS, peak["flops"] if peak else {}
-        ) as coordinator,
+        Coordinator(machine, header["sweep"], directory.path / LOGS, peak["flops"] if peak else {}) as coordinator,
         RunProgress(out, cases, coordinator) as progress,
     ):
         for case, measurement in coordinator.measure(cases):

@@ -20,13 +20,15 @@ from fiabench.cases.filters import parse_filters
 from fiabench.cases.load import load_sweep
 from fiabench.cli import planning, running
 from fiabench.cli.checkout import ROOT, find_sweep, sweep_names
-from fiabench.cli.table import console, headline, print_run
+from fiabench.cli.projects import place
+from fiabench.cli.table import console, headline, print_run, verdicts
 from fiabench.results import export as exports
+from fiabench.results.claims import BROKEN
 from fiabench.results.measurement import Measurement
 from fiabench.results.rundir import Run, read_run
 from fiabench.workers.machine import guess_machine
 
-OK, BAD_INPUT, SOME_FAILED, INTERRUPTED = 0, 2, 3, 130
+OK, CLAIM_BROKEN, BAD_INPUT, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 
 _TORCHRUN = "TORCHELASTIC_RUN_ID"
 """Set by torchrun in the processes that it starts; there, each of them becomes a rank."""
@@ -39,6 +41,13 @@ _filters = click.option(
     "--filter", "filters", multiple=True, metavar="FIELD=VALUE,...", help="Keep only these cases; may be repeated."
 )
 _device = click.option("--device", type=_DEVICES, default="auto", show_default=True, help="What to measure on.")
+_project = click.option(
+    "--project",
+    "projects",
+    multiple=True,
+    metavar="[NAME=]PATH",
+    help="Where the sweep's outside projects lie: one of them, or all without a path of their own.",
+)
 _run_argument = click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 
 
@@ -97,6 +106,7 @@ def plan(sweep: str, profile: str | None, filters: tuple[str, ...], device: str,
 @_profile
 @_filters
 @_device
+@_project
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="DIR", help="Run directory; runs/<time>-<sweep> if not given."
 )
@@ -109,6 +119,7 @@ def run(
     profile: str | None,
     filters: tuple[str, ...],
     device: str,
+    projects: tuple[str, ...],
     out: Path | None,
     resume: Path | None,
     peak_tflops: float | None,
@@ -120,7 +131,7 @@ def run(
         os.execv(sys.executable, [sys.executable, "-m", "fiabench.torchrun", *sys.argv[2:]])
     notes = console(stderr=True)
     if resume is not None:
-        if sweep or profile or filters or out or peak_tflops:
+        if sweep or profile or filters or out or peak_tflops or projects:
             raise InputError.plain("--resume takes the sweep and its options from the run; give the directory alone")
         with notes.status(_LOOKING):
             directory, machine, cases, before = running.resume(resume)
@@ -128,7 +139,7 @@ def run(
     elif sweep is None:
         raise InputError.plain("run: found no SWEEP; allowed: a path or a name (see `list`), or --resume DIR")
     else:
-        loaded = load_sweep(find_sweep(sweep), profile)
+        loaded = place(load_sweep(find_sweep(sweep), profile), projects)
         options = running.Options(device, filters, peak_tflops)
         with notes.status(_LOOKING):
             directory, machine, cases = running.start(loaded, options, out)
@@ -146,7 +157,9 @@ def run(
     if figures:
         _draw(notes, finished)
     notes.print(f"run directory: {directory.path}", soft_wrap=True)
-    return SOME_FAILED if any(measurement.failed for measurement in finished.measurements) else OK
+    if any(measurement.failed for measurement in finished.measurements):
+        return SOME_FAILED
+    return CLAIM_BROKEN if any(verdict.verdict == BROKEN for verdict in verdicts(finished)) else OK
 
 
 @commands.command()

@@ -7,13 +7,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fiabench.results import pivot
+from fiabench.cases.sweep import Sweep
+from fiabench.results import claims, pivot
 from fiabench.results.environment import provenance, ran_on
 from fiabench.results.measurement import FAILED, Measurement
 from fiabench.results.rundir import Run
 
 _PLAIN_WIDTH = 200
 """Columns assumed where the output is no terminal: nothing is cut off or wrapped for a reader that can scroll."""
+
+_VERDICTS = {claims.HOLDS: "green", claims.BROKEN: "bold red", claims.UNDECIDED: "yellow"}
 
 
 def console(stderr: bool = False) -> Console:
@@ -32,6 +35,13 @@ def print_run(out: Console, run: Run) -> None:
         out.print(Text(line, style="dim"))
     for line in pivot.reasons(run.measurements):
         out.print(Text(line, style="yellow"))
+    for claim, verdict, because in verdicts(run):
+        out.print(Text(f"claim {verdict}: {claim} {because}", style=_VERDICTS[verdict]))
+
+
+def verdicts(run: Run) -> list[claims.Verdict]:
+    """Whether the run bears out what its sweep claims."""
+    return claims.judge(Sweep.from_resolved(run.header["sweep"]).claims, run.measurements)
 
 
 def headline(run: Run) -> str:

@@ -2,7 +2,8 @@
 
 Iterations alternate between end to end (no inner recording) and instrumented (every phase marked), so that
 both see the same state of the box. Ranks start each iteration together and take every decision from the same
-gathered numbers, so that they always agree.
+gathered numbers, so that they always agree. Where another operator is measured in turns, an iteration of it stands
+beside each end-to-end one, first and second by turns, and what has to settle is the ratio.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import torch
 
 from fiabench.devices.base import Device
 from fiabench.measure.pipeline import Pipeline
-from fiabench.results.metrics import END_TO_END
+from fiabench.results.metrics import BASELINE, DISPATCH, END_TO_END
 from fiabench.stats.intervals import summarise
 from fiabench.ulysses.groups import RankGroups
 
@@ -59,34 +60,49 @@ class Sampled:
 
 
 def sample(
-    pipeline: Pipeline, device: Device, groups: RankGroups, stopping: Stopping, first_iteration: float
+    pipeline: Pipeline,
+    device: Device,
+    groups: RankGroups,
+    stopping: Stopping,
+    first_iteration: float,
+    baseline: Pipeline | None = None,
 ) -> Sampled:
-    """Samples of ``pipeline``; ``first_iteration`` is what its checked iteration took, in seconds, on this rank."""
-    sampler = _Sampler(pipeline, device, groups, stopping)
+    """Samples of ``pipeline``; ``first_iteration`` is what its checked iteration took, in seconds, on this rank.
+
+    ``baseline`` is measured in turns with it.
+    """
+    sampler = _Sampler(pipeline, device, groups, stopping, baseline)
     sampler.warm_up(first_iteration)
     sampler.take()
     return sampler.sampled
 
 
 class _Sampler:
-    def __init__(self, pipeline: Pipeline, device: Device, groups: RankGroups, stopping: Stopping) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        device: Device,
+        groups: RankGroups,
+        stopping: Stopping,
+        baseline: Pipeline | None,
+    ) -> None:
         self._pipeline = pipeline
+        self._baseline = baseline
         self._device = device
         self._groups = groups
         self._stopping = stopping
         self._alone = len(pipeline.phases) == 1
-        self._launching: list[float] = []
-        """Seconds that the host took to launch each end-to-end iteration."""
         self.sampled = Sampled()
 
-    def _end_to_end(self) -> float:
+    def _end_to_end(self, pipeline: Pipeline) -> tuple[float, float]:
+        """Seconds of one iteration on the device, and those that the host took to launch it."""
         self._groups.barrier()
         start, begun = self._device.mark(), time.perf_counter()
-        self._pipeline.run()
-        self._launching.append(time.perf_counter() - begun)
+        pipeline.run()
+        launching = time.perf_counter() - begun
         end = self._device.mark()
         self._device.synchronize()
-        return self._device.seconds(start, end)
+        return self._device.seconds(start, end), launching
 
     def _instrumented(self) -> dict[str, float]:
         self._groups.barrier()
@@ -112,7 +128,7 @@ class _Sampler:
             window = max(2, min(10, int(limit / 4 / max(slowest, 1e-6))))
             before = None
             while True:
-                durations, elapsed = self._slowest([self._end_to_end() for _ in range(window)])
+                durations, elapsed = self._slowest([self._warm() for _ in range(window)])
                 self.sampled.warmup_iterations += window
                 typical = median(durations)
                 if before is not None and abs(typical - before) <= STEADY * typical:
@@ -122,16 +138,23 @@ class _Sampler:
                 before = typical
         self.sampled.warmup_seconds = time.perf_counter() - self._started
 
+    def _warm(self) -> float:
+        if self._baseline:
+            self._end_to_end(self._baseline)
+        return self._end_to_end(self._pipeline)[0]
+
     def take(self) -> None:
         """Takes samples until the stopping rule or the time cap ends it."""
         self._started = time.perf_counter()
-        stopping, totals, wanted = self._stopping, list[float](), 1
+        stopping, totals, judged, wanted = self._stopping, list[float](), list[float](), 1
         while True:
-            block = [self._one() for _ in range(wanted - len(totals))]
-            slowest, elapsed = self._slowest(block)
-            totals += slowest
-            summary = summarise(totals)
-            long = summary.median > LONG_ITERATION
+            count = wanted - len(totals)
+            block = [self._one(len(totals) + index) for index in range(count)]
+            slowest, elapsed = self._slowest([total for total, _ in block] + [beside for _, beside in block])
+            totals += slowest[:count]
+            judged += [total / beside for total, beside in zip(slowest[:count], slowest[count:])]
+            summary = summarise(judged if self._baseline else totals)
+            long = median(totals) > LONG_ITERATION
             enough = min(stopping.min_samples, LONG_SAMPLES) if long else stopping.min_samples
             self.sampled.half_width = summary.half_width
             self.sampled.settled = len(totals) >= enough and summary.half_width <= stopping.half_width
@@ -143,21 +166,30 @@ class _Sampler:
                 break
             grown = max(enough, int(len(totals) * GROWTH) + 1)
             wanted = min(grown, len(totals) + max(1, affordable), stopping.max_samples)
-        if self._device.timing_method == "event":
-            launching = self._launching[-len(totals) :]
-            on_device = self.sampled.seconds[END_TO_END]
-            self.sampled.host_bound = median(launching) >= HOST_BOUND * median(on_device)
+        seconds = self.sampled.seconds
+        if DISPATCH in seconds:
+            self.sampled.host_bound = median(seconds[DISPATCH]) >= HOST_BOUND * median(seconds[END_TO_END])
         self.sampled.sampling_seconds = time.perf_counter() - self._started
 
-    def _one(self) -> float:
-        """One pair of iterations, recorded; returns the end-to-end seconds on this rank."""
+    def _one(self, index: int) -> tuple[float, float]:
+        """One sample of everything, recorded; end-to-end seconds on this rank, and the baseline's (1 without one)."""
+        beside = 1.0
+        if self._baseline and index % 2:
+            beside = self._record(self._baseline, BASELINE)
+        total = self._record(self._pipeline, "")
+        if self._baseline and not index % 2:
+            beside = self._record(self._baseline, BASELINE)
         seconds = self.sampled.seconds
         if self._alone:
-            total = self._end_to_end()
             seconds[self._pipeline.phases[0]].append(total)
         else:
-            total = self._end_to_end()
             for phase, duration in self._instrumented().items():
                 seconds[phase].append(duration)
-        seconds[END_TO_END].append(total)
+        return total, beside
+
+    def _record(self, pipeline: Pipeline, prefix: str) -> float:
+        total, launching = self._end_to_end(pipeline)
+        self.sampled.seconds[prefix + END_TO_END].append(total)
+        if self._device.timing_method == "event":
+            self.sampled.seconds[prefix + DISPATCH].append(launching)
         return total

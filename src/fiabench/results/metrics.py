@@ -15,8 +15,14 @@ from fiabench.cases import costs
 from fiabench.cases.case import Case
 from fiabench.stats.intervals import summarise
 
-PHASES = ("pack_in", "exchange_in", "unpack_in", "kernel", "pack_out", "exchange_out", "unpack_out")
+PHASES = (
+    "pack_in", "exchange_in", "unpack_in", "kernel", "ring_exchange", "merge", "pack_out", "exchange_out", "unpack_out",
+)  # fmt: skip
 END_TO_END = "end_to_end"
+DISPATCH = "dispatch"
+"""Seconds that the host took to launch an end-to-end iteration, where the device is timed apart from the host."""
+BASELINE = "baseline_"
+"""Begins the names of the samples of the operator that is measured in turns with the one under test."""
 
 Samples = dict[str, dict[str, list[float]]]
 
@@ -38,6 +44,8 @@ METRICS = {
         Metric("all_to_all", "s", "lower", "all-to-all", "pack + transfer + unpack, both directions, without waiting"),
         Metric("transfer", "s", "lower", "transfer", "the exchanges, counted on the rank that arrived last"),
         Metric("wait", "s", "lower", "wait", "time in exchanges spent waiting for a later rank, worst rank"),
+        Metric("ring_exchange", "s", "lower", "ring exchange", "keys and values passed around the ring, slowest rank"),
+        Metric("merge", "s", "lower", "merge", "the ring's partial outputs brought together, slowest rank"),
         Metric("total", "s", "lower", "total", "one attention end to end without inner recording, slowest rank"),
         Metric("all_to_all_share", "ratio", "lower", "a2a share", "all-to-all divided by the sum of the phases"),
         Metric("closure_residual", "ratio", "near zero", "residual", "(total - sum of the phases) / total, worst rank"),
@@ -46,18 +54,33 @@ METRICS = {
         Metric("tokens_per_s", "tokens/s", "higher", "tokens/s", "batch * seq_len_q / total"),
         Metric("algbw", "B/s", "higher", "algbw", "one rank's whole buffer / transfer"),
         Metric("busbw", "B/s", "higher", "busbw", "algbw * (P - 1) / P"),
+        Metric("ratio", "ratio", "lower", "ratio", "total / total of the operator measured in turns with it"),
+        Metric("dispatch", "s", "lower", "dispatch", "the host's launching of one attention, slowest rank"),
+        Metric("dispatch_ratio", "ratio", "lower", "dispatch ratio", "dispatch / that of the operator in turns"),
+        Metric("first_call", "s", "lower", "first call", "the first iteration of the case's shape, slowest rank"),
+        Metric(
+            "padding", "ratio", "lower", "padding", "the part of the kernel's rows (heads x tokens) that is padding"
+        ),
         Metric("peak_memory", "B", "lower", "peak memory", "most memory that the case took on one rank"),
     )
 }
 
 
-def compute(case: Case, samples: Samples, peak_flops: float | None, peak_memory: float | None) -> dict[str, Any]:
+def compute(
+    case: Case,
+    samples: Samples,
+    peak_flops: float | None,
+    peak_memory: float | None,
+    first_call: float | None = None,
+) -> dict[str, Any]:
     """The metrics of ``case`` by name, for ``cases.jsonl``.
 
     ``peak_flops`` is the device's dense peak in FLOP/s for the case's dtype, None where unknown;
-    ``peak_memory`` is in bytes. A metric that the samples cannot give is left out.
+    ``peak_memory`` is in bytes, ``first_call`` in seconds. A metric that the samples cannot give is left out.
     """
-    return {name: _entry(name, value) for name, value in _values(case, samples, peak_flops, peak_memory)}
+    metrics = {name: _entry(name, value) for name, value in _values(case, samples, peak_flops)}
+    numbers = {"first_call": first_call, "padding": costs.padding(case) or None, "peak_memory": peak_memory}
+    return metrics | {name: _entry(name, value) for name, value in numbers.items() if value is not None}
 
 
 def series(case: Case, samples: Samples) -> dict[str, np.ndarray]:
@@ -65,7 +88,7 @@ def series(case: Case, samples: Samples) -> dict[str, np.ndarray]:
 
     The order and number of `total` differ from the others': its iterations are not the instrumented ones.
     """
-    values = _values(case, samples, None, None)
+    values = _values(case, samples, None)
     return {name: value for name, value in values if isinstance(value, np.ndarray)}
 
 
@@ -81,9 +104,7 @@ def _entry(name: str, value: float | np.ndarray) -> dict[str, Any]:
     return entry
 
 
-def _values(
-    case: Case, samples: Samples, peak_flops: float | None, peak_memory: float | None
-) -> Iterator[tuple[str, float | np.ndarray]]:
+def _values(case: Case, samples: Samples, peak_flops: float | None) -> Iterator[tuple[str, float | np.ndarray]]:
     """Pairs of metric and value: an array of one value an iteration, or a number."""
     phases = {name: by_rank(samples[name]) for name in PHASES if name in samples}
     end_to_end = by_rank(samples[END_TO_END]).max(axis=0)
@@ -99,10 +120,16 @@ def _values(
         yield "tokens_per_s", costs.tokens(case) / total
     if "exchange_in" in phases:
         yield from _exchange_values(case, phases)
-    if "exchange_in" in phases and "kernel" in phases:
+    for phase in ("ring_exchange", "merge"):
+        if phase in phases:
+            yield phase, phases[phase].max(axis=0)
+    if len(phases) > 1 and "kernel" in phases:
         yield "closure_residual", _residual(by_rank(samples[END_TO_END]), phases) / total
-    if peak_memory is not None:
-        yield "peak_memory", peak_memory
+    for metric, phase in (("ratio", END_TO_END), ("dispatch_ratio", DISPATCH)):
+        if BASELINE + phase in samples:
+            yield metric, by_rank(samples[phase]).max(axis=0) / by_rank(samples[BASELINE + phase]).max(axis=0)
+    if DISPATCH in samples:
+        yield "dispatch", by_rank(samples[DISPATCH]).max(axis=0)
 
 
 def _exchange_values(case: Case, phases: dict[str, np.ndarray]) -> Iterator[tuple[str, float | np.ndarray]]:

@@ -24,11 +24,12 @@ _STARTS_TRIED = 2
 
 
 class Coordinator:
-    """Measures cases on ``machine``. ``sampling`` is the sweep's, ``logs`` takes the ranks' output."""
+    """Measures cases on ``machine``. ``sweep`` is the resolved one of the run, ``logs`` takes the ranks' output."""
 
-    def __init__(self, machine: Machine, sampling: dict[str, Any], logs: Path, peak_flops: dict[str, float]) -> None:
+    def __init__(self, machine: Machine, sweep: dict[str, Any], logs: Path, peak_flops: dict[str, float]) -> None:
         self._machine = machine
-        self._stopping = dict(sampling)
+        self._projects = sweep.get("projects", {})
+        self._stopping = dict(sweep["sampling"])
         self._deadline: float = self._stopping.pop("deadline_seconds")
         self._logs = logs
         self._peak_flops = peak_flops
@@ -92,7 +93,7 @@ class Coordinator:
         resolved = case._replace(threads=self._machine.threads(case))
         patience = _DEADLINE_BASE + _DEADLINE_FACTOR * self._pace * self.estimate(case)
         deadline = self._deadline or min(patience, _DEADLINE_MOST)
-        return {"case": resolved.as_dict(), "stopping": self._stopping}, deadline
+        return {"case": resolved.as_dict(), "stopping": self._stopping, "projects": self._projects}, deadline
 
     def _group_for(self, case: Case) -> RankGroup:
         """The running group where it has the right size, else a fresh one."""
@@ -124,7 +125,7 @@ class Coordinator:
 def estimate_seconds(case: Case, machine: Machine, stopping: dict[str, Any]) -> float:
     """What a case takes from its start to its line, in seconds: check, warm-up and samples, within their caps."""
     iteration = machine.iteration_seconds(case)
-    each = 2 * iteration if case.exchange != "none" else iteration
+    each = iteration * (1 + (case.exchange != "none" or case.ring > 1) + (case.against != "none"))
     least = min(stopping["min_samples"], 3) if iteration > 1.0 else stopping["min_samples"]
     sampling = max(least * each, min(stopping["max_samples"] * each, stopping["max_seconds"]))
     return 3 * iteration + min(10 * iteration, stopping["warmup_max_seconds"]) + sampling

@@ -40,7 +40,8 @@ def merge(case: Case, answers: list[dict[str, Any]], machine: Machine, peak_flop
         }
         peaks = [outcome["peak_memory"] for outcome in outcomes]
         peak_memory = None if None in peaks else max(peaks)
-        merged.metrics = metrics.compute(case, merged.samples, peak_flops, peak_memory)
+        first_call = max(outcome["timing"]["first_iteration_seconds"] for outcome in outcomes)
+        merged.metrics = metrics.compute(case, merged.samples, peak_flops, peak_memory, first_call)
     return merged
 
 

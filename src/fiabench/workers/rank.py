@@ -65,7 +65,7 @@ def run_case(command: dict[str, Any], device: Device, groups: RankGroups) -> Out
     case = Case.from_dict(command["case"])
     torch.set_num_threads(case.threads)
     try:
-        outcome = measure(case, device, groups, Stopping(**command["stopping"]))
+        outcome = measure(case, device, groups, Stopping(**command["stopping"]), command["projects"])
     except Exception as error:  # a rank reports any failure of a case and goes on to the next
         status = "out_of_memory" if device.is_out_of_memory(error) else "error"
         outcome = Outcome(status, f"{type(error).__name__}: {error}")
