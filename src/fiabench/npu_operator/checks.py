@@ -1,14 +1,13 @@
-"""The host's checks of an unquantised call, in the real order and words.
+"""The checks of an unquantised call, in the real order and words.
 
-Sources, public (ops-transformer in hicann and recursion-ascend, the latter at a093e954; paths below
-`attention/fused_infer_attention_score/op_host/`, the comparison of shapes in
-`attention/common/op_host/fia_tiling_shape.cpp`):
+1. :func:`check_plugin`: torch_npu, before CANN. Source: Ascend/op-plugin, `FusedInferAttentionScoreKernelNpuOpApi.cpp`.
+2. :func:`check_host`: CANN's host code, public in hicann/ops-transformer and recursion-ascend/ops-transformer (the
+   latter at a093e954), `attention/fused_infer_attention_score/op_host/`: the parser, then single parameters,
+   existence, features, consistency of several parameters.
 
-1. torch_npu, before CANN: Ascend/op-plugin, `FusedInferAttentionScoreKernelNpuOpApi.cpp`.
-2. `fused_infer_attention_score_tiling_info_parser.cpp`: reads the call's geometry.
-3. `arch22/fused_infer_attention_score_tiling_check*.cpp`: single parameters, existence, features, consistency.
-
-Each refusal names its file. A text that was not found there begins `fiabench:`.
+CANN has had two generations of these checks, `FiaTilingCheck` (`arch22/`, with `CheckQShape`) and later `FIAChecker`
+(`checkers/`). The first is followed, for its words are those of the published reports; the second where only it checks.
+Each refusal names its file. A text that was not found there begins `fiabench:`. docs/operator.md has the table.
 """
 
 from __future__ import annotations
@@ -17,35 +16,20 @@ from collections.abc import Sequence
 
 import torch
 
-from fiabench.npu_operator.errors import not_emulated, plugin_error, tiling_error
+from fiabench.npu_operator.errors import plugin_error, tiling_error
+from fiabench.npu_operator.feature_checks import check_head_dim, check_layout, check_mask_feature
+from fiabench.npu_operator.length_checks import check_lengths, check_list_sizes, check_most_lengths
+from fiabench.npu_operator.limit_checks import check_limits
 from fiabench.npu_operator.mask_checks import check_mask, check_tokens
+from fiabench.npu_operator.paged_checks import check_block_size, check_block_table, check_cache_shapes, most_blocks
 from fiabench.npu_operator.parse import Call, Geometry, parse
 from fiabench.npu_operator.schema import LAYOUTS
 from fiabench.npu_operator.shapes import compare_shape
+from fiabench.npu_operator.single_checks import check_existence, check_single_parameters, dtype_name
 
 __all__ = ["Geometry", "check_host", "check_plugin"]
 
-_SINGLE = "fused_infer_attention_score_tiling_check_single_para.cpp"
-_EXISTENCE = "fused_infer_attention_score_tiling_check_existence.cpp"
-_FEATURE = "fused_infer_attention_score_tiling_check_feature.cpp"
 _CONSISTENCY = "fused_infer_attention_score_tiling_check_consistency.cpp"
-
-_DTYPE_NAMES = {
-    torch.float16: "DT_FLOAT16",
-    torch.bfloat16: "DT_BFLOAT16",
-    torch.float32: "DT_FLOAT",
-    torch.float64: "DT_DOUBLE",
-    torch.int8: "DT_INT8",
-    torch.uint8: "DT_UINT8",
-    torch.int16: "DT_INT16",
-    torch.int32: "DT_INT32",
-    torch.int64: "DT_INT64",
-    torch.bool: "DT_BOOL",
-}
-_INPUT_DTYPES = (torch.float16, torch.bfloat16)
-_MASK_DTYPES = (torch.bool, torch.int8, torch.uint8)
-_SPARSE_MODES = (0, 1, 2, 3, 4, 9)
-_NO_QUANT = "In NO_QUANT rope not exist situation"
 
 
 def check_plugin(
@@ -110,99 +94,49 @@ def check_host(
         softmax_lse_flag=softmax_lse_flag,
     )
     geometry = parse(call)
-    _check_single_parameters(query, key, value, atten_mask, inner_precise, geometry.sparse_mode)
-    _check_dtypes_agree(query, key)
-    _check_features(geometry, atten_mask, geometry.value_dim, input_layout)
-
-    sizes = {"B": geometry.batch, "S": geometry.seq_q, "D": geometry.head_dim, "N": num_heads}
-    axes = LAYOUTS[input_layout].query
-    sizes["T"] = query.size(axes.index("T")) if "T" in axes else 0
-    sizes["H"] = sizes["N"] * sizes["D"]
-    compare_shape("CheckQShape", "query", axes, query.shape, [sizes[axis] for axis in axes])
-    if value.dtype != key.dtype:
-        text = f"value's dtype is {_dtype(value)}, it should be {_dtype(key)}."
-        raise tiling_error(text, "CheckKVDType", _CONSISTENCY)
-    if not geometry.cache_layout:
-        sizes |= {"S": geometry.seq_kv, "N": geometry.kv_heads}
-        sizes["T"] = key.size(axes.index("T")) if "T" in axes else 0
-        for name, tensor, width in (("key", key, geometry.head_dim), ("value", value, geometry.value_dim)):
-            sizes |= {"D": width, "H": geometry.kv_heads * width}
-            expected = [sizes[axis] for axis in axes]
-            compare_shape("CheckKVShapeForBatchContinuous", name, axes, tensor.shape, expected)
-    if atten_mask is not None:
-        check_mask(atten_mask.shape, geometry.sparse_mode, geometry.batch, geometry.seq_q, geometry.seq_kv)
-        check_tokens(geometry.sparse_mode, geometry.pre_tokens, geometry.next_tokens)
+    check_single_parameters(call, geometry)
+    check_existence(call)
+    _check_features(call, geometry)
+    _check_consistency(call, geometry)
+    check_limits(call, geometry)
     return geometry
 
 
-def _check_single_parameters(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    atten_mask: torch.Tensor | None,
-    inner_precise: int,
-    sparse_mode: int,
-) -> None:
-    """Source: `arch22/fused_infer_attention_score_tiling_check_single_para.cpp`."""
-    _check_dtype(query, "query", "DT_FLOAT16, DT_BFLOAT16, DT_INT8", _INPUT_DTYPES)
-    _check_dtype(key, "key", "DT_FLOAT16, DT_BFLOAT16, DT_INT8, DT_INT4", _INPUT_DTYPES)
-    _check_dtype(value, "value", "DT_FLOAT16, DT_BFLOAT16, DT_INT8, DT_INT4", _INPUT_DTYPES)
-    if atten_mask is not None:
-        _check_dtype(atten_mask, "atten_mask", "DT_BOOL, DT_INT8, DT_UINT8", _MASK_DTYPES)
-    if inner_precise not in (0, 1, 2, 3):
-        text = f"inner_precise attr value only supports 0, 1, 2, 3, but got {inner_precise}"
-        raise tiling_error(text, "CheckSingleParaInnerPrecise", _SINGLE)
-    if sparse_mode not in _SPARSE_MODES:
-        text = f"sparse_mode attr value only supports {', '.join(map(str, _SPARSE_MODES))}, but got {sparse_mode}"
-        raise tiling_error(text, "CheckSingleParaSparseMode", _SINGLE)
+def _check_features(call: Call, geometry: Geometry) -> None:
+    """Source: `CheckFeatureGqaNoquant` in `fused_infer_attention_score_tiling_check_feature.cpp`."""
+    check_block_size(geometry)
+    check_lengths(call, geometry)
+    check_mask_feature(call, geometry)
+    check_layout(geometry)
+    check_most_lengths(call, geometry)
+    check_head_dim(geometry)
 
 
-def _check_dtype(tensor: torch.Tensor, name: str, supported: str, allowed: tuple[torch.dtype, ...]) -> None:
-    if tensor.dtype not in allowed:
-        text = f"Tensor {name} only supports dtype {supported}, but got {_dtype(tensor)}"
-        raise tiling_error(text, "CheckDtypeSupport", _SINGLE)
+def _check_consistency(call: Call, geometry: Geometry) -> None:
+    """Source: `CheckMultiParaConsistency` in `fused_infer_attention_score_tiling_check_consistency.cpp`."""
+    check_list_sizes(call, geometry)
+    check_block_table(call, geometry)
+    expected = _expected_shape(call, call.query, geometry.batch, geometry.heads, geometry.seq_q, geometry.head_dim)
+    compare_shape("CheckQShape", "query", call.axes, call.query.shape, expected)
+    if call.value.dtype != call.key.dtype:
+        text = f"value's dtype is {dtype_name(call.value)}, it should be {dtype_name(call.key)}."
+        raise tiling_error(text, "CheckKVDType", _CONSISTENCY)
+    if call.cache:
+        check_cache_shapes(call, geometry)
+    else:
+        for name, tensor, dim in (("key", call.key, geometry.head_dim), ("value", call.value, geometry.value_dim)):
+            expected = _expected_shape(call, call.key, geometry.batch, geometry.kv_heads, geometry.seq_kv, dim)
+            compare_shape("CheckKVShapeForBatchContinuous", name, call.axes, tensor.shape, expected)
+    if call.atten_mask is not None:
+        # Paged, the host takes the blocks that the lengths need, not those that the table has room for.
+        seq_kv = most_blocks(geometry) * geometry.block_size if call.cache else geometry.seq_kv
+        check_mask(call.atten_mask.shape, geometry.sparse_mode, geometry.batch, geometry.seq_q, seq_kv)
+        check_tokens(geometry.pre_tokens, geometry.next_tokens)
 
 
-def _check_dtypes_agree(query: torch.Tensor, key: torch.Tensor) -> None:
-    """Source: `arch22/fused_infer_attention_score_tiling_check_existence.cpp`."""
-    if query.dtype == key.dtype:
-        return
-    pairs = (
-        "[DT_FLOAT16, DT_FLOAT16], [DT_BFLOAT16, DT_BFLOAT16], [DT_FLOAT16, DT_INT8], [DT_BFLOAT16, DT_INT8], "
-        "[DT_FLOAT16, DT_INT4], [DT_BFLOAT16, DT_INT4], [DT_INT8, DT_INT8]"
-    )
-    text = (
-        f"In NO_QUANT situation, only supports [query_dtype, kv_dtype] as {pairs}, "
-        f"but got [{_dtype(query)}, {_dtype(key)}]"
-    )
-    raise tiling_error(text, "CheckDtypeAndSetQuantFlagGqa", _EXISTENCE)
-
-
-def _check_features(geometry: Geometry, atten_mask: torch.Tensor | None, value_dim: int, layout: str) -> None:
-    """Source: `arch22/fused_infer_attention_score_tiling_check_feature.cpp`."""
-    if geometry.sparse_mode == 9:
-        text = "In NO_QUANT situation, when query_rope and key_rope not exist, sparse_mode does not support sparse(9)."
-        raise tiling_error(text, "CheckFeatureSparseMode", _FEATURE)
-    if geometry.sparse_mode != 0 and (atten_mask is None or atten_mask.numel() == 0):
-        text = f"when sparse_mode is {geometry.sparse_mode} (not 0), atten_mask should not be null."
-        raise tiling_error(text, "CheckFeatureMask", _FEATURE)
-    if value_dim != geometry.head_dim:
-        if (geometry.head_dim, value_dim) == (192, 128):
-            raise not_emulated("a value head dim other than the query's (192 and 128) is not emulated")
-        text = (
-            f"{_NO_QUANT}, when input_layout is BSH, BSND, BNSD, BNSD_BSND, TND, NTD, BSH_BNSD, BSND_BNSD, NTD_TND, "
-            "and the headDim shared by query and key is not equal to that of value, only query|key headDim = 192, "
-            "value headDim = 128 are supported, but got "
-            f"query|key headDim: {geometry.head_dim}, value headDim: {value_dim}"
-        )
-        raise tiling_error(text, "CheckFeatureLayout", _FEATURE)
-    if geometry.seq_q > 1 and value_dim % 16:
-        text = f"{_NO_QUANT}, when Qs>1 and input_layout is {layout}, headDim of query|key|value should be align to 16."
-        raise tiling_error(text, "CheckFeatureLayout", _FEATURE)
-    if value_dim > 512:
-        text = f"In NO_QUANT situation, headDim of value should be smaller or equal to 512, but got {value_dim}"
-        raise tiling_error(text, "CheckFeatureHeadDim", _FEATURE)
-
-
-def _dtype(tensor: torch.Tensor) -> str:
-    return _DTYPE_NAMES.get(tensor.dtype, "UNDEFINED")
+def _expected_shape(call: Call, packed: torch.Tensor, batch: int, heads: int, seq: int, dim: int) -> list[int]:
+    """The shape that the attributes imply in the call's layout; axis T is that of ``packed``."""
+    sizes = {"B": batch, "N": heads, "S": seq, "D": dim, "H": heads * dim}
+    if call.packed and packed.dim() == len(call.axes):
+        sizes["T"] = packed.size(call.axes.index("T"))
+    return [sizes.get(axis, 0) for axis in call.axes]

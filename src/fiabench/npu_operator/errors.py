@@ -13,6 +13,7 @@ Sources of the envelopes: error reports of vllm-ascend (#8523, #12956) and sglan
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from datetime import datetime
 
 _EMULATED = "(Raised by the operator that fiabench provides off the NPU (emulated): no torch_npu or CANN took part.)"
@@ -71,6 +72,38 @@ def invalid_shapes(parameters: str, shapes: str, reason: str, func: str, file: s
     """CANN's EZ0010: parameters whose shapes do not fit each other."""
     text = f"Parameters {parameters} of operator {_OPERATOR} have incorrect shapes {shapes}. Reason: {reason}."
     return tiling_error(text, func, file, code="EZ0010")
+
+
+def expected_value(parameter: str, value: object, correct: str, func: str, file: str) -> RuntimeError:
+    """CANN's EZ0024: one parameter with another value than the one expected."""
+    text = (
+        f"Parameter {parameter} of operator {_OPERATOR} has incorrect value {value}. The correct one should be "
+        f"{correct}."
+    )
+    return tiling_error(text, func, file, code="EZ0024")
+
+
+def expected_shape_dim(parameter: str, dims: int, correct: str, func: str, file: str) -> RuntimeError:
+    """CANN's EZ0011: one parameter with another number of axes than the one expected."""
+    text = (
+        f"Parameter {parameter} of operator {_OPERATOR} has incorrect shape dim {dims}. The correct one should be "
+        f"{correct}."
+    )
+    return tiling_error(text, func, file, code="EZ0011")
+
+
+def invalid_shape(parameter: str, shape: Sequence[int], reason: str, func: str, file: str) -> RuntimeError:
+    """CANN's EZ0009: one parameter with an impossible shape."""
+    axes = ", ".join(map(str, shape))
+    text = f"Parameter {parameter} of operator {_OPERATOR} has incorrect shape [{axes}]. Reason: {reason}."
+    return tiling_error(text, func, file, code="EZ0009")
+
+
+def invalid_argument(parameter: str, reason: str, func: str, file: str) -> RuntimeError:
+    """CANN's EZ0037: one parameter that may not be as it is, whatever its value."""
+    return tiling_error(
+        f"Parameter {parameter} of {_OPERATOR} is invalid. Reason: {reason}.", func, file, code="EZ0037"
+    )
 
 
 def plugin_error(text: str) -> RuntimeError:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fiabench.npu_operator.errors import tiling_error
-from fiabench.npu_operator.schema import TOKENS_MAX
 from fiabench.npu_operator.shapes import compare_axes, compare_shape
 
 COMPRESSED = 2048
@@ -56,15 +55,11 @@ def _full_mask(shape: Sequence[int], batch: int, seq_q: int, seq_kv: int) -> tup
     raise tiling_error(f"atten_mask dim num only support 2, 3, 4, but got {dims}", "SetAttenMaskCompare", _FILE)
 
 
-def check_tokens(sparse_mode: int, pre_tokens: int, next_tokens: int) -> None:
-    """Refuse token limits that leave nothing to attend to; modes 1, 2 and 3 set them themselves."""
-    if sparse_mode in (1, 2, 3):
-        return
-    pre = max(-TOKENS_MAX, min(TOKENS_MAX, pre_tokens))
-    following = max(-TOKENS_MAX, min(TOKENS_MAX, next_tokens))
-    if pre < 0 and following < 0:
-        text = f"preTokens({pre}) and nextTokens({following}) cannot be negative numbers."
+def check_tokens(pre_tokens: int, next_tokens: int) -> None:
+    """Refuse token limits in force that leave nothing to attend to. Raises RuntimeError."""
+    if pre_tokens < 0 and next_tokens < 0:
+        text = f"preTokens({pre_tokens}) and nextTokens({next_tokens}) cannot be negative numbers."
         raise tiling_error(text, "CheckTokens", _FILE)
-    if -following > pre:
-        text = f"nextToken line({following}) should be higher than preToken line({pre})."
+    if -next_tokens > pre_tokens:
+        text = f"nextToken line({next_tokens}) should be higher than preToken line({pre_tokens})."
         raise tiling_error(text, "CheckTokens", _FILE)

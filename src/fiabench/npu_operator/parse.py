@@ -1,7 +1,8 @@
 """What a call means: batch, heads, sequence and head dims, read from tensors and attributes as the host reads them.
 
 Source: `attention/fused_infer_attention_score/op_host/fused_infer_attention_score_tiling_info_parser.cpp`
-(ops-transformer), with the axes of `attention/common/op_host/fia_tiling_shape.cpp`.
+(ops-transformer; `ParseAxisInfo`, then `GetPreNextToken`), with the axes of
+`attention/common/op_host/fia_tiling_shape.cpp`.
 """
 
 from __future__ import annotations
@@ -11,15 +12,42 @@ from typing import NamedTuple
 
 import torch
 
-from fiabench.npu_operator.errors import invalid_shape_dim, invalid_shapes, invalid_value, not_emulated, tiling_error
+from fiabench.npu_operator.errors import (
+    expected_shape_dim,
+    expected_value,
+    invalid_argument,
+    invalid_shape_dim,
+    invalid_shapes,
+    invalid_value,
+    tiling_error,
+)
 from fiabench.npu_operator.schema import LAYOUTS, TOKENS_MAX
 from fiabench.npu_operator.shapes import bracket
 
 _FILE = "fused_infer_attention_score_tiling_info_parser.cpp"
 _SHAPE_FILE = "fia_tiling_shape.cpp"
 
-_DECODE_LAYOUTS = ("BSH", "BSND", "BNSD")
-"""Layouts that one query token takes to the incremental path."""
+INCREMENTAL_LAYOUTS = ("BSH", "BSND", "BNSD")
+"""Layouts in which one query token takes the host's path for decoding."""
+
+
+class CacheLayout(NamedTuple):
+    """How a paged cache arranges its axes."""
+
+    name: str
+    """As :class:`Geometry` has it."""
+    host_name: str
+    """As CANN's messages have it."""
+    axes: tuple[str, ...]
+    """Bn blocks, Bs tokens in a block, N kv heads, D head dim, H = N x D; D1 x D0 = D."""
+
+
+CACHE_LAYOUTS = {
+    3: CacheLayout("BBH", "BnBsH", ("Bn", "Bs", "H")),
+    4: CacheLayout("BNBD", "BnNBsD", ("Bn", "N", "Bs", "D")),
+    5: CacheLayout("NZ", "NZ", ("Bn", "N", "D1", "Bs", "D0")),
+}
+"""By the rank of the key: that alone tells the host which it is."""
 
 
 class Call(NamedTuple):
@@ -41,6 +69,26 @@ class Call(NamedTuple):
     block_table: torch.Tensor | None
     block_size: int
     softmax_lse_flag: bool
+
+    @property
+    def axes(self) -> str:
+        """Axes of query, key and value, a letter each; also CANN's name of that layout."""
+        return LAYOUTS[self.input_layout].query
+
+    @property
+    def packed(self) -> bool:
+        """Whether the sequences of a batch lie end to end on one axis T."""
+        return "T" in self.axes
+
+    @property
+    def cache(self) -> CacheLayout | None:
+        """Layout of the paged cache; None where keys and values are not paged. The parser has passed."""
+        return None if self.block_table is None else CACHE_LAYOUTS[self.key.dim()]
+
+    @property
+    def kv_layout(self) -> str:
+        """CANN's name of the layout of key and value."""
+        return self.cache.host_name if self.cache else self.axes
 
 
 class Geometry(NamedTuple):
@@ -74,51 +122,31 @@ class Geometry(NamedTuple):
     where keys and values are not paged."""
 
     @property
-    def packed(self) -> bool:
-        """Whether the queries of a batch lie end to end on one axis T."""
-        return "T" in LAYOUTS[self.layout].query
-
-    @property
     def incremental(self) -> bool:
         """Whether the host takes its path for decoding."""
-        return self.layout in _DECODE_LAYOUTS and self.seq_q == 1 and self.head_dim == self.value_dim
+        return self.layout in INCREMENTAL_LAYOUTS and self.seq_q == 1 and self.head_dim == self.value_dim
 
 
 def parse(call: Call) -> Geometry:
     """The call's geometry. Raises RuntimeError where the host cannot read it."""
-    axes = LAYOUTS[call.input_layout].query
-    packed = "T" in axes
-    batch = _packed_batch(call, axes) if packed else call.query.size(0)
+    if call.block_table is not None and call.key.dim() not in CACHE_LAYOUTS:
+        reason = (
+            "The shape dim of key in the 1st tensor must be within the range {3, 4, 5} when page attention is enabled"
+        )
+        raise invalid_shape_dim("key in the 1st tensor", call.key.dim(), reason, "GetKvLayout", _FILE)
     kv_heads = _kv_heads(call)
-    cache_layout, cache_axes = _cache_layout(call)
-    key_axes = cache_axes or axes
-    head_dim = _head_dim("query", call.query, axes, call.num_heads, "GetQkHeadDim")
-    lengths_q = _differences(call.actual_seq_lengths) if packed else _per_entry(call.actual_seq_lengths, batch)
-    seq_q = max(lengths_q or (0,)) if packed else call.query.size(axes.index("S"))
-
-    lengths_kv: tuple[int, ...] | None
-    if cache_layout:
-        lengths_kv = _per_entry(call.actual_seq_lengths_kv, batch)
-        seq_kv = _paged_length(call)
-    elif packed:
-        lengths_kv = _differences(call.actual_seq_lengths_kv)
-        seq_kv = max(lengths_kv or (0,))
-    else:
-        _check_rank("key", call.key, key_axes, call.input_layout, "GetS2SizeForBatchContinuous")
-        lengths_kv = _per_entry(call.actual_seq_lengths_kv, batch)
-        seq_kv = call.key.size(key_axes.index("S"))
-
-    value_dim = _head_dim("value", call.value, key_axes, kv_heads, "GetValueHeadDim")
+    kv_axes = call.cache.axes if call.cache else tuple(call.axes)
+    head_dim = _head_dim("query", call.query, call.axes, tuple(call.axes), call.num_heads, "GetQkHeadDim")
+    value_dim = _head_dim("value", call.value, call.kv_layout, kv_axes, kv_heads, "GetValueHeadDim")
+    batch, seq_q, lengths_q = _queries(call)
+    if call.num_heads % kv_heads:
+        reason = f"The value of num_heads must be a multiple of num_key_value_heads({kv_heads})"
+        raise invalid_value("num_heads", call.num_heads, reason, "GetGSize", _FILE)
+    seq_kv, lengths_kv = _keys(call, batch)
     if head_dim < value_dim:
         shapes = f"{bracket(call.query.shape)} and {bracket(call.value.shape)}"
         reason = "D of query must be greater than or equal to axis D of value"
         raise invalid_shapes("query and value", shapes, reason, "GetRopeMode", _FILE)
-    if call.num_heads % kv_heads:
-        reason = f"The value of num_heads must be a multiple of num_key_value_heads({kv_heads})"
-        raise invalid_value("num_heads", call.num_heads, reason, "GetGSize", _FILE)
-    if call.num_heads // kv_heads > 64:
-        # Documented by op-plugin ("num_heads / num_key_value_heads <= 64"); its host text was not found.
-        raise not_emulated(f"num_heads({call.num_heads}) / num_key_value_heads({kv_heads}) must be at most 64")
 
     geometry = Geometry(
         layout=call.input_layout,
@@ -134,8 +162,8 @@ def parse(call: Call) -> Geometry:
         next_tokens=call.next_tokens,
         lengths_q=lengths_q,
         lengths_kv=lengths_kv,
-        block_size=call.block_size if cache_layout else 0,
-        cache_layout=cache_layout,
+        block_size=call.block_size if call.cache else 0,
+        cache_layout=call.cache.name if call.cache else "",
     )
     if geometry.incremental:
         geometry = geometry._replace(sparse_mode=0, pre_tokens=TOKENS_MAX, next_tokens=TOKENS_MAX, lengths_q=None)
@@ -149,37 +177,17 @@ def _kv_heads(call: Call) -> int:
     return call.num_key_value_heads or call.num_heads
 
 
-def _packed_batch(call: Call, axes: str) -> int:
-    if call.actual_seq_lengths is None:
-        text = f"When inputLayout is {axes}, actualSeqLengths cannot be empty"
-        raise invalid_value("actualSeqLengths", "empty", text, "GetActualSeqLenQSize", _FILE)
-    return len(call.actual_seq_lengths)
-
-
-def _cache_layout(call: Call) -> tuple[str, str]:
-    """Our name of the paged cache's layout and its axes (b block, s token in it); empty where it is not paged."""
-    if call.block_table is None:
-        return "", ""
-    layouts = {3: ("BBH", "bsH"), 4: ("BNBD", "bNsD"), 5: ("NZ", "bNdsc")}
-    if call.key.dim() not in layouts:
-        reason = (
-            "The shape dim of key in the 1st tensor must be within the range {3, 4, 5} when page attention is enabled"
-        )
-        raise invalid_shape_dim("key in the 1st tensor", call.key.dim(), reason, "GetKvLayout", _FILE)
-    return layouts[call.key.dim()]
-
-
-def _check_rank(name: str, tensor: torch.Tensor, axes: str, layout: str, caller: str) -> None:
-    if tensor.dim() != len(axes):
-        reason = f"[{caller}] The shape dim of {name} must be equal to the axes size of layout({layout}): {len(axes)}"
+def _check_rank(name: str, tensor: torch.Tensor, layout: str, rank: int, caller: str) -> None:
+    if tensor.dim() != rank:
+        reason = f"[{caller}] The shape dim of {name} must be equal to the axes size of layout({layout}): {rank}"
         raise invalid_shape_dim(name, tensor.dim(), reason, "CheckHasAxis", _SHAPE_FILE)
 
 
-def _head_dim(name: str, tensor: torch.Tensor, axes: str, heads: int, caller: str) -> int:
-    """Axis D; without one, H divided by the heads that the attribute names."""
-    _check_rank(name, tensor, axes, axes, caller)
-    if axes == "bNdsc":
-        return tensor.size(2) * tensor.size(4)
+def _head_dim(name: str, tensor: torch.Tensor, layout: str, axes: tuple[str, ...], heads: int, caller: str) -> int:
+    """Axis D; where there is none, D1 x D0, or H divided by the heads that the attribute names."""
+    _check_rank(name, tensor, layout, len(axes), caller)
+    if "D1" in axes:
+        return tensor.size(axes.index("D1")) * tensor.size(axes.index("D0"))
     if "H" not in axes:
         return tensor.size(-1)
     if tensor.size(-1) % heads:
@@ -188,22 +196,40 @@ def _head_dim(name: str, tensor: torch.Tensor, axes: str, heads: int, caller: st
     return tensor.size(-1) // heads
 
 
-def _paged_length(call: Call) -> int:
-    assert call.block_table is not None
-    if call.block_size <= 0:
-        raise invalid_value("block_size", call.block_size, "greater than 0", "GetBlockSize", _FILE)
-    if call.block_table.dim() != 2:
-        raise invalid_shape_dim("block_table", call.block_table.dim(), "2", "GetBlockTableDim2", _FILE)
-    return call.block_table.size(1) * call.block_size
+def _queries(call: Call) -> tuple[int, int, tuple[int, ...] | None]:
+    """Batch, longest query, and the length of each where they differ."""
+    if not call.packed:
+        batch = call.query.size(0)
+        return batch, call.query.size(call.axes.index("S")), _of_batch(call.actual_seq_lengths, batch)
+    if not call.actual_seq_lengths:
+        # torch_npu passes an empty list for None, so the two cannot be told apart.
+        reason = f"When inputLayout is {call.axes}, actualSeqLengths cannot be empty"
+        raise invalid_argument("actualSeqLengths", reason, "GetActualSeqLenQSize", _FILE)
+    lengths = _differences(call.actual_seq_lengths)
+    return len(lengths), max(0, *lengths), lengths
 
 
-def _differences(cumulative: Sequence[int] | None) -> tuple[int, ...] | None:
-    if cumulative is None:
-        return None
+def _keys(call: Call, batch: int) -> tuple[int, tuple[int, ...] | None]:
+    """Longest key sequence that the shapes allow, and the length of each batch entry where given."""
+    given = call.actual_seq_lengths_kv
+    if call.block_table is not None:
+        if call.block_size <= 0:
+            raise expected_value("block_size", call.block_size, "greater than 0", "GetBlockSize", _FILE)
+        if call.block_table.dim() != 2:
+            raise expected_shape_dim("block_table", call.block_table.dim(), "2", "GetBlockTableDim2", _FILE)
+        return call.block_table.size(1) * call.block_size, _of_batch(given, batch)
+    if call.packed:
+        lengths = _differences(given[:batch]) if given else None
+        return max(0, *lengths) if lengths else 0, lengths
+    _check_rank("key", call.key, call.axes, len(call.axes), "GetS2SizeForBatchContinuous")
+    return call.key.size(call.axes.index("S")), _of_batch(given, batch)
+
+
+def _differences(cumulative: Sequence[int]) -> tuple[int, ...]:
     return tuple(end - start for start, end in zip((0, *cumulative), cumulative))
 
 
-def _per_entry(lengths: Sequence[int] | None, batch: int) -> tuple[int, ...] | None:
+def _of_batch(lengths: Sequence[int] | None, batch: int) -> tuple[int, ...] | None:
     """One length for each batch entry: a single one stands for all, further ones than the batch has are not read."""
     if not lengths:
         return None
@@ -211,7 +237,7 @@ def _per_entry(lengths: Sequence[int] | None, batch: int) -> tuple[int, ...] | N
 
 
 def _tokens_in_force(geometry: Geometry, masked: bool) -> Geometry:
-    """Source: `GetPreNextToken` and `UpdatePreNextTokenBySparseMode`."""
+    """Source: `GetPreNextToken`, `UpdatePreNextTokenBySparseMode` and `ClampPreNextToken`."""
     mode = geometry.sparse_mode
     if mode == 1 or (mode == 0 and not masked):
         return geometry._replace(pre_tokens=TOKENS_MAX, next_tokens=TOKENS_MAX)

@@ -8,10 +8,8 @@ from __future__ import annotations
 import torch
 
 from fiabench.npu_operator.errors import not_emulated
-from fiabench.npu_operator.schema import TOKENS_MAX
 
-EMULATED_LAYOUTS = ("BNSD", "BSND")
-EMULATED_SPARSE_MODES = (0, 2, 3)
+_NOT_EMULATED_LAYOUTS = ("NSD",)
 _QUANTISED = (torch.int8, torch.int32)
 
 
@@ -29,19 +27,9 @@ def refuse_arguments(
     for name, mode in modes.items():
         if mode != 0:
             raise not_emulated(f"{name} {mode} is not emulated; leave it at 0")
-    if input_layout not in EMULATED_LAYOUTS:
-        supported = ", ".join(EMULATED_LAYOUTS)
-        raise not_emulated(f"input_layout {input_layout} is not emulated; supported: {supported}")
+    if input_layout in _NOT_EMULATED_LAYOUTS:
+        raise not_emulated(f"input_layout {input_layout} is not emulated")
     if query.dtype in _QUANTISED or key.dtype in _QUANTISED:
         raise not_emulated("quantised query, key and value (int8, int4 in int32) are not emulated")
     if query.numel() == 0 or key.numel() == 0:
         raise not_emulated("an empty query or key is not emulated")
-
-
-def refuse_mask_mode(sparse_mode: int, masked: bool, pre_tokens: int, next_tokens: int) -> None:
-    """Refuse a valid mask that is not emulated: modes 1 and 4, and mode 0 with a mask and a token limit."""
-    if sparse_mode not in EMULATED_SPARSE_MODES:
-        supported = ", ".join(map(str, EMULATED_SPARSE_MODES))
-        raise not_emulated(f"sparse_mode {sparse_mode} is not emulated; supported: {supported}")
-    if sparse_mode == 0 and masked and (pre_tokens < TOKENS_MAX or next_tokens < TOKENS_MAX):
-        raise not_emulated("pre_tokens and next_tokens beside atten_mask are not emulated; leave their defaults")

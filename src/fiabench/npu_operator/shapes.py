@@ -16,6 +16,12 @@ _LINE = 351
 
 def compare_shape(caller: str, name: str, layout: str, shape: Sequence[int], expected: Sequence[int]) -> None:
     """Refuse a shape that is not the expected one; every axis is compared for equality. Raises RuntimeError."""
+    if len(shape) != len(expected):
+        text = (
+            f"[{caller}] {name} shape dimension is {len(shape)}, expected shape dimension is {len(expected)}, "
+            f"layout({layout}) axes size is {len(expected)}, they should be equal."
+        )
+        raise tiling_error(text, "CompareShape", _FILE)
     if list(shape) != list(expected):
         text = f"[{caller}] {name} layout is {layout}, shape {bracket(shape)} should be equal to {bracket(expected)}."
         raise tiling_error(text, "CompareShape", _FILE, _LINE)
