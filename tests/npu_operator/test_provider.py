@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from fiabench.npu_operator.schema import SCHEMAS
+
 FAKE = """
 import torch
 fake = torch.library.Library("npu", "DEF")
@@ -20,6 +22,12 @@ REPORT = """
 import fiabench.npu_operator, torch
 print(fiabench.npu_operator.provided(), fiabench.npu_operator.describe()["provided_by"])
 print(fiabench.npu_operator.describe()["reason"])
+"""
+
+HAS = """
+from fiabench.npu_operator import has
+base = "npu_fused_infer_attention_score"
+print(has(base), has(base + "_v2"), has(base + ".out"))
 """
 
 pytestmark = pytest.mark.slow
@@ -87,8 +95,39 @@ def test_a_working_torch_npu_wins(tmp_path):
 
 
 def test_a_torch_npu_without_the_operator_is_named(tmp_path):
-    lines = run(REPORT, fake_torch_npu(tmp_path, "__version__ = '1.11'"))
-    assert lines == ["True fiabench (emulated)", "torch_npu was imported and does not have the operator"]
+    """Its namespace is its own: ours in it might collide with what it does have."""
+    lines = run(REPORT + HAS, fake_torch_npu(tmp_path, "__version__ = '1.11'"))
+    reason = "operators are registered, npu_fused_infer_attention_score is not among them"
+    assert lines == ["False torch_npu 1.11", reason, "False False False"]
+
+
+def test_an_older_torch_npu_keeps_its_namespace(tmp_path):
+    """Up to 2.6 it lacks the second version. Ours beside it would be a mixture that no NPU has."""
+    folder = fake_torch_npu(tmp_path, "__version__ = '2.6.0'\n" + FAKE)
+    assert run(REPORT + HAS, folder) == ["False torch_npu 2.6.0", "None", "True False False"]
+
+
+def test_a_sibling_that_is_registered_already_decides_for_all(tmp_path):
+    sibling = FAKE.replace("npu_fused_infer_attention_score", "npu_fusion_attention")
+    lines = run(sibling + REPORT + HAS + "print(torch.ops.npu.npu_fusion_attention(torch.zeros(1)).item())")
+    assert lines[0] == "False another registration in this process"
+    assert lines[1].endswith("npu_fused_infer_attention_score is not among them")
+    assert lines[2:] == ["False False False", "1.0"]
+
+
+def test_a_torch_npu_that_breaks_off_halfway_is_not_joined(tmp_path):
+    """Its operators are there all the same, and ours beside them would abort or collide."""
+    folder = fake_torch_npu(tmp_path, FAKE + "raise ImportError('libascendcl.so: undefined symbol')")
+    lines = run(REPORT, folder)
+    assert lines[0] == "False torch_npu"
+    assert "undefined symbol" in lines[1]
+
+
+def test_all_are_provided_together():
+    """And with them the overloads; what is not among them is said to be missing."""
+    names = [*SCHEMAS, "npu_incre_flash_attention", "npu_prompt_flash_attention.out"]
+    script = f"import fiabench.npu_operator as n\nprint(*[name for name in {names} if not n.has(name)])"
+    assert run(script) == ["npu_incre_flash_attention npu_prompt_flash_attention.out"]
 
 
 def test_torch_npu_cannot_be_imported_after_ours(tmp_path):
