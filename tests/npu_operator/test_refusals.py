@@ -8,21 +8,9 @@ import re
 import pytest
 import torch
 
-import fiabench.npu_operator
+from tests.npu_operator.refusing import cases, half, mask, provided, refusal
 
-pytestmark = pytest.mark.skipif(not fiabench.npu_operator.provided(), reason="torch_npu provides the operator here")
-
-
-def half(*shape: int) -> torch.Tensor:
-    return torch.empty(*shape, dtype=torch.float16)
-
-
-def refusal(query, key=None, value=None, **arguments) -> str:
-    arguments = {"input_layout": "BNSD", "num_heads": 4, **arguments}
-    key = query if key is None else key
-    with pytest.raises(RuntimeError) as error:
-        torch.ops.npu.npu_fused_infer_attention_score(query, key, key if value is None else value, **arguments)
-    return str(error.value)
+pytestmark = provided
 
 
 def test_the_seeds_crash_word_for_word():
@@ -103,14 +91,42 @@ SHAPES = {
         "Parameter num_key_value_heads of operator FusedInferAttentionScore has incorrect value -1. Reason: "
         "The value of num_key_value_heads must be greater than or equal to 0.",
     ),
-    "group ratio": (
-        (half(1, 65, 8, 16), {"num_heads": 65, "num_key_value_heads": 1}),
-        "fiabench: num_heads(65) / num_key_value_heads(1) must be at most 64",
-    ),
     "head dim no multiple of 16": (
         (half(1, 4, 8, 72), {}),
         "In NO_QUANT rope not exist situation, when Qs>1 and input_layout is BNSD, headDim of query|key|value should "
         "be align to 16.",
+    ),
+    "head dim no multiple of 16, BNSD_BSND": (
+        (half(1, 4, 1, 72), {"input_layout": "BNSD_BSND"}),
+        "In NO_QUANT rope not exist situation, when Qs>1 and input_layout is BNSD_BSND, headDim of query|key|value "
+        "should be align to 16.",
+    ),
+    "head dim of BSH": (
+        (half(2, 8, 66), {"input_layout": "BSH"}),
+        "[GetQkHeadDim] query's H(66) should be an integer multiple of N(4).",
+    ),
+    "value head dim of BSH": (
+        (half(2, 8, 64), {"input_layout": "BSH", "key": half(2, 8, 64), "value": half(2, 8, 66)}),
+        "[GetValueHeadDim] value's H(66) should be an integer multiple of N(4).",
+    ),
+    "kv head count of BSH": (
+        (half(2, 8, 128), {"input_layout": "BSH", "num_key_value_heads": 2, "value": half(2, 8, 64)}),
+        "[CheckKVShapeForBatchContinuous] key layout is BSH, shape [2, 8, 128] should be equal to [2, 8, 64].",
+    ),
+    "layouts with rope alone": (
+        (half(2, 8, 4, 64), {"input_layout": "BSND_NBSD"}),
+        "In NO_QUANT rope not exist situation, layout only supports BSH, BSND, BNSD, BNSD_BSND, TND, NTD, BSH_BNSD, "
+        "BSND_BNSD, NTD_TND, but got BSND_NBSD.",
+    ),
+    "head dim of TND": (
+        (half(8, 4, 80), {"input_layout": "TND", "actual_seq_lengths": [8], "actual_seq_lengths_kv": [8]}),
+        "In NO_QUANT rope not exist situation, when input_layout is TND, only query|key|value headDim = 64/128/192 "
+        "are supported, but got 80",
+    ),
+    "head dim of BSND_BNSD": (
+        (half(2, 8, 4, 192), {"input_layout": "BSND_BNSD"}),
+        "In NO_QUANT rope not exist situation, when input_layout is NTD, BSH_BNSD, BSND_BNSD, NTD_TND, only "
+        "query|key|value headDim = 64/128 are supported, but got 192",
     ),
     "head dim above 512": (
         (half(1, 4, 8, 528), {}),
@@ -142,10 +158,6 @@ DTYPES = {
         "Tensor atten_mask only supports dtype DT_BOOL, DT_INT8, DT_UINT8, but got DT_FLOAT16",
     ),
 }
-
-
-def mask(*shape: int) -> torch.Tensor:
-    return torch.zeros(*shape, dtype=torch.bool)
 
 
 MASKS = {
@@ -184,6 +196,28 @@ MASKS = {
         (half(2, 4, 1, 16), {"key": QUERY, "atten_mask": mask(2048, 2048), "sparse_mode": 3}),
         "[CheckAttentionMask] atten_mask layout is BS2, shape is [2048, 2048], expected shape is [2, 8], axis B(2048) "
         "should be == expected 2.",
+    ),
+    "mask of rank 1": (
+        (QUERY, {"atten_mask": mask(8)}),
+        "atten_mask dim num only support 2, 3, 4, but got 1",
+    ),
+    "mask without batch axis, TND": (
+        (
+            half(8, 4, 64),
+            {
+                "input_layout": "TND",
+                "actual_seq_lengths": [3, 8],
+                "actual_seq_lengths_kv": [3, 8],
+                "atten_mask": mask(8, 8),
+            },
+        ),
+        "In NO_QUANT situation, rope does not exist and qkHeadDim = vHeadDim, when sparseMode = 0 or 1, two dim mask "
+        "only support for layout BSH,BSND,BNSD,BNSD_BSND, but got TND",
+    ),
+    "mask without batch axis, head dims 192 and 128": (
+        (half(1, 4, 8, 192), {"value": half(1, 4, 8, 128), "sparse_mode": 1, "atten_mask": mask(8, 8)}),
+        "In NO_QUANT situation, rope exists or qkHeadDim != vHeadDim, when sparseMode = 0 or 1, two dim mask is not "
+        "supported.",
     ),
     "mode without mask": (
         (QUERY, {"sparse_mode": 3}),
@@ -225,81 +259,13 @@ PLUGIN = {
     ),
 }
 
-EMULATION = {
-    **{
-        f"layout {layout}": (
-            (half(2, 8, 64), {"input_layout": layout}),
-            f"fiabench: input_layout {layout} is not emulated; supported: BNSD, BSND",
-        )
-        for layout in ("BSH", "TND", "NTD_TND")
-    },
-    **{
-        f"argument {name}": ((QUERY, {name: value}), f"fiabench: {name} is not emulated; leave it at None")
-        for name, value in {
-            "pse_shift": half(2, 4, 8, 8),
-            "actual_seq_lengths": [8, 8],
-            "actual_seq_lengths_kv": [8, 8],
-            "dequant_scale1": torch.ones(1),
-            "quant_scale1": torch.ones(1),
-            "dequant_scale2": torch.ones(1),
-            "quant_scale2": torch.ones(1),
-            "quant_offset2": torch.ones(1),
-            "antiquant_scale": torch.ones(2),
-            "antiquant_offset": torch.ones(2),
-            "key_antiquant_scale": torch.ones(2),
-            "key_antiquant_offset": torch.ones(2),
-            "value_antiquant_scale": torch.ones(2),
-            "value_antiquant_offset": torch.ones(2),
-            "block_table": torch.zeros(2, 1, dtype=torch.int32),
-            "query_padding_size": torch.zeros(1),
-            "kv_padding_size": torch.zeros(1),
-            "key_shared_prefix": half(1, 4, 8, 16),
-            "value_shared_prefix": half(1, 4, 8, 16),
-            "actual_shared_prefix_len": [8],
-            "query_rope": half(2, 4, 8, 64),
-            "key_rope": half(2, 4, 8, 64),
-            "key_rope_antiquant_scale": torch.ones(1),
-        }.items()
-    },
-    **{
-        f"mode {name}": ((QUERY, {name: 1}), f"fiabench: {name} 1 is not emulated; leave it at 0")
-        for name in ("block_size", "antiquant_mode", "key_antiquant_mode", "value_antiquant_mode")
-    },
-    "int8": (
-        (torch.zeros(2, 4, 8, 16, dtype=torch.int8), {}),
-        "fiabench: quantised query, key and value (int8, int4 in int32) are not emulated",
-    ),
-    "empty": ((half(2, 4, 0, 16), {}), "fiabench: an empty query or key is not emulated"),
-    "value head dim 128 of 192": (
-        (half(1, 4, 8, 192), {"key": half(1, 4, 8, 192), "value": half(1, 4, 8, 128)}),
-        "fiabench: a value head dim other than the query's (192 and 128) is not emulated",
-    ),
-    "all mask": (
-        (QUERY, {"sparse_mode": 1, "atten_mask": mask(8, 8)}),
-        "fiabench: sparse_mode 1 is not emulated; supported: 0, 2, 3",
-    ),
-    "band": (
-        (QUERY, {"sparse_mode": 4, "atten_mask": mask(2048, 2048)}),
-        "fiabench: sparse_mode 4 is not emulated; supported: 0, 2, 3",
-    ),
-    "mask with token limits": (
-        (QUERY, {"atten_mask": mask(8, 8), "pre_tokens": 4}),
-        "fiabench: pre_tokens and next_tokens beside atten_mask are not emulated; leave their defaults",
-    ),
-}
-
-
-def cases(*tables):
-    return [pytest.param(*call, text, id=name) for table in tables for name, (call, text) in table.items()]
-
 
 @pytest.mark.parametrize(("query", "arguments", "text"), cases(SHAPES, DTYPES, MASKS))
 def test_host_refusals(query, arguments, text):
     message = refusal(query, **arguments)
     assert text in message
-    if not text.startswith("fiabench:"):
-        assert "error code is 561002" in message
-        assert re.search(r"\[FUNC:\w+\]\[FILE:\w+\.cpp\]", message)
+    assert "error code is 561002" in message
+    assert re.search(r"\[FUNC:\w+\]\[FILE:\w+\.cpp\]", message)
 
 
 @pytest.mark.parametrize(("query", "arguments", "text"), cases(PLUGIN))
@@ -310,23 +276,6 @@ def test_refusals_of_torch_npu_itself(query, arguments, text):
     assert "561002" not in message
 
 
-@pytest.mark.parametrize(("query", "arguments", "text"), cases(EMULATION))
-def test_what_is_not_emulated_is_refused_by_name(query, arguments, text):
-    assert refusal(query, **arguments).startswith(text)
-
-
-def test_every_optional_argument_is_supported_or_refused():
-    """A new argument in the schema that nobody reads would otherwise be ignored silently."""
-    supported = {
-        *("atten_mask", "num_heads", "scale", "pre_tokens", "next_tokens", "input_layout", "num_key_value_heads"),
-        *("sparse_mode", "inner_precise", "softmax_lse_flag"),
-    }
-    schema = torch.ops.npu.npu_fused_infer_attention_score.default._schema
-    optional = {argument.name for argument in schema.arguments if argument.kwarg_only}
-    refused = {name.split()[1] for name in EMULATION if name.startswith(("argument ", "mode "))}
-    assert optional == supported | refused
-
-
 def test_order_a_mode_without_mask_is_found_before_the_head_count():
     """The host checks features before it compares shapes."""
     assert "atten_mask should not be null" in refusal(half(1, 5, 8, 16), num_heads=20, sparse_mode=3)
@@ -334,3 +283,26 @@ def test_order_a_mode_without_mask_is_found_before_the_head_count():
 
 def test_order_dtype_before_shape():
     assert "only supports dtype" in refusal(torch.empty(1, 5, 8, 16), num_heads=20)
+
+
+def test_order_lengths_before_the_mask_and_the_mask_before_the_head_dim():
+    packed = {"input_layout": "TND", "sparse_mode": 3, "actual_seq_lengths": [8]}
+    assert "should not be null" in (message := refusal(half(8, 4, 80), **packed))
+    assert "actual sequence lengths" in message
+    assert "atten_mask should not be null" in refusal(half(8, 4, 80), **packed, actual_seq_lengths_kv=[8])
+
+
+def test_order_list_sizes_before_shapes():
+    text = refusal(half(2, 5, 8, 16), num_heads=20, actual_seq_lengths_kv=[])
+    assert "[CheckQShape]" in text
+    text = refusal(half(3, 5, 8, 16), num_heads=20, actual_seq_lengths_kv=[8, 8])
+    assert "it should be bigger or equal to batch size(3)" in text
+
+
+def test_nothing_is_refused_by_an_assertion_when_a_key_has_a_strange_rank():
+    """Every rank of key and value meets a refusal in words, paged or not."""
+    for rank in (1, 2, 3, 4, 5, 6):
+        strange = half(*[1] * rank)
+        for arguments in ({}, {"block_table": torch.zeros(2, 1, dtype=torch.int32), "block_size": 16}):
+            refusal(QUERY, key=strange, value=QUERY, **arguments)
+            refusal(QUERY, key=QUERY, value=strange, **arguments)
