@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from hypothesis import given, settings
@@ -19,14 +20,44 @@ from tests.cases.test_expand import sweeps
 COUNTS = {  # name, profile: cases, left out
     ("all-to-all", None): (94, 2),
     ("all-to-all", "quick"): (10, 0),
+    ("cogvideox-2b", None): (4, 0),
+    ("cogvideox-2b", "quick"): (4, 0),
+    ("cogvideox-5b", None): (4, 0),
+    ("cogvideox-5b", "quick"): (4, 0),
+    ("decode", None): (192, 0),
+    ("decode", "quick"): (16, 0),
+    ("exchanges", None): (16, 0),
+    ("exchanges", "quick"): (16, 0),
+    ("flux.1", None): (4, 0),
+    ("flux.1", "quick"): (4, 0),
     ("history", None): (4, 0),
+    ("hunyuanvideo", None): (15, 1),
+    ("hunyuanvideo", "quick"): (8, 0),
+    ("layouts", None): (28, 0),
+    ("layouts", "quick"): (14, 0),
     ("long-context", None): (36, 0),
     ("long-context", "quick"): (9, 0),
-    ("pr-23572", None): (1, 0),
-    ("pr-23572", "quick"): (1, 0),
+    ("ltx", None): (5, 0),
+    ("ltx", "quick"): (5, 0),
+    ("masks", None): (16, 0),
+    ("masks", "quick"): (8, 0),
+    ("minimax-h3", None): (21, 3),
+    ("minimax-h3", "quick"): (7, 1),
+    ("pr-23572", None): (2, 0),
+    ("pr-23572", "quick"): (2, 0),
+    ("prefill-llm", None): (120, 0),
+    ("prefill-llm", "quick"): (16, 0),
     ("quick", None): (16, 0),
+    ("qwen-image", None): (16, 0),
+    ("qwen-image", "quick"): (8, 0),
+    ("seed-claims", None): (8, 0),
+    ("seed-claims", "quick"): (6, 0),
+    ("wan2.1-1.3b", None): (8, 0),
+    ("wan2.1-1.3b", "quick"): (8, 0),
     ("wan2.2-t2v", None): (28, 4),
     ("wan2.2-t2v", "quick"): (7, 1),
+    ("wan2.2-ti2v-5b", None): (8, 0),
+    ("wan2.2-ti2v-5b", "quick"): (4, 0),
 }
 SHIPPED = [(path, profile) for path in SWEEPS for profile in (None, *profile_names(path))]
 
@@ -47,14 +78,21 @@ def test_shipped_sweeps(path, profile):
     assert path.read_text(encoding="utf-8").startswith("# yaml-language-server: $schema=sweep.schema.json\n")
 
 
+def test_the_readme_counts_the_cases():
+    readme = (ROOT / "sweeps" / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \[(.+)\.yaml\].*\| ([0-9,]+) \|", readme, re.MULTILINE)
+    assert dict(rows) == {name: str(count) for (name, profile), (count, _) in COUNTS.items() if profile is None}
+
+
 def shipped(name: str, profile: str | None = None) -> list[Case]:
     return [case for case in expand(load_sweep(ROOT / "sweeps" / f"{name}.yaml", profile)) if isinstance(case, Case)]
 
 
 @pytest.mark.parametrize(("profile", "tokens"), [(None, 25200), ("quick", 1008)])
 def test_the_seeds_case(profile, tokens):
-    """[1, 5, 25200, 128] on each of 4 ranks, which stand for 8."""
-    (case,) = shipped("pr-23572", profile)
+    """[1, 5, 25200, 128] on each of 4 ranks, which stand for 8; sglang's layer takes the tokens first."""
+    theirs, case = shipped("pr-23572", profile)
+    assert theirs == case._replace(op="sglang", layout="BSND")
     shape = (case.batch, case.heads_per_rank, case.seq_len_q, case.head_dim)
     assert (case.layout, shape) == ("BNSD", (1, 5, tokens, 128))
     assert (case.heads, case.kv_heads_per_rank, case.tp, case.ulysses) == (40, 5, 2, 4)
