@@ -14,7 +14,7 @@ from fiabench.npu_operator.masking import Masking
 from fiabench.npu_operator.stripes import Fused, dense_bias, distance_bias, striped
 
 _WINDOW_ROWS = 512
-"""Rows of a stripe under a window: few, to leave out keys; enough for torch's CPU kernel to use its larger blocks."""
+"""Rows of a stripe under a window: few enough to leave out most keys that none sees, enough to keep cores busy."""
 _MASK_ELEMENTS = 1 << 20
 """A mask of no more elements is turned into a bias at once."""
 _MASK_STRIPES = 4

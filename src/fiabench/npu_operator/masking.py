@@ -37,6 +37,8 @@ class Masking(NamedTuple):
 
     def rows(self, seq_q: int, seq_kv: int) -> tuple[int, int]:
         """First and one past the last query with a key in its window; they are all in between."""
+        if self.before is not None and self.after is not None and self.before + self.after < 0:
+            return 0, 0
         first = 0 if self.after is None else max(0, -self.after)
         end = seq_q if self.before is None else min(seq_q, seq_kv + self.before)
         return (first, end) if seq_kv and first < end else (0, 0)
