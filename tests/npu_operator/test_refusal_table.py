@@ -1,4 +1,4 @@
-"""docs/operator.md against the code: each check that it lists as covered exists and a test raises it; and the reverse."""
+"""docs/operator.md against the code: what it lists as covered exists and a test raises it, and the reverse."""
 
 from __future__ import annotations
 
