@@ -1,8 +1,8 @@
 """By how many bytes the resident memory of this process peaks during calls; printed as JSON, for test_memory.py.
 
 Run as a script, in a process of its own. Linux counts (VmHWM in /proc/self/status), and forgets the peak where
-/proc/self/clear_refs is written: so each call is measured by itself, scratch of torch's kernels included. Freed memory is given
-back at once (mallopt), else a later call would find it resident already.
+/proc/self/clear_refs is written: so each call is measured by itself, scratch of torch's kernels included. Freed memory
+is given back at once (mallopt), else a later call would find it resident already.
 """
 
 from __future__ import annotations

@@ -69,5 +69,5 @@ def test_strict_mode_refuses_what_is_not_contiguous_and_no_more(strided, monkeyp
             call(strided)
     call(strided)
     monkeypatch.setenv("FIABENCH_STRICT_CONTIGUITY", "1")
-    with pytest.raises(RuntimeError, match="^fiabench: query is not contiguous"):
+    with pytest.raises(RuntimeError, match=r"^fiabench: query is not contiguous"):
         call(strided)
