@@ -49,6 +49,29 @@ def test_csv_has_a_row_a_case_with_its_fields_and_every_metric_with_its_interval
                     assert not row.get(key)
 
 
+def test_csv_has_the_fields_that_a_run_of_an_earlier_version_did_not_have():
+    old, new = (
+        measurement(),
+        measurement(ring=2, cfg=2, batch=2, inputs="strided", kv_cache="paged_NZ_128", against="fia"),
+    )
+    for key in ("inputs", "kv_cache", "ring", "cfg", "against"):
+        del old.case[key]
+    first, second = rows_of(Run(Path("run"), HEADER, [old, new]))
+    names = ("inputs", "kv_cache", "ring", "cfg", "against")
+    assert [first[name] for name in names] == ["contiguous", "contiguous", "1", "1", "none"]
+    assert [second[name] for name in names] == ["strided", "paged_NZ_128", "2", "2", "fia"]
+    assert float(second["ring_exchange_s"]) == pytest.approx(1.1e-3)
+    assert float(second["ratio_ratio"]) == 2.0
+
+
+def test_csv_says_which_state_of_an_outside_project_ran(run):
+    origin = {"path": "x", "file": "/x/y.py", "commit": "0123456789abcdef", "dirty": True, "version": "1.2"}
+    made = measurement(timing={"projects": {"theirs": origin, "other": origin | {"commit": None, "dirty": None}}})
+    (row,) = rows_of(Run(Path("run"), HEADER, [made]))
+    assert row["projects"] == "theirs: 1.2 (commit 0123456789ab and changes); other: 1.2"
+    assert "projects" not in rows_of(run)[0]
+
+
 def test_csv_leaves_out_columns_that_nothing_fills(run):
     assert "mfu_ratio" not in rows_of(run)[0]
     assert "peak_memory_low" not in rows_of(run)[0]
@@ -80,6 +103,18 @@ def test_markdown_has_a_table_with_every_cell_and_the_reasons(run):
     assert f'- error: RuntimeError: "a", b|c [ERROR] é [{MEASUREMENTS[2].id}]' in lines
     assert any(line.startswith("- ~ unsettled") for line in lines)
     assert any(line.startswith("- * oversubscribed") for line in lines)
+
+
+def test_markdown_breaks_a_row_title_where_a_variant_stands_beside_the_length():
+    grid = [
+        measurement(measure="kernel", layout=layout, inputs=inputs)
+        for layout in ("BNSD", "BSND", "BSH", "TND")
+        for inputs in ("contiguous", "strided")
+    ]
+    tables = [line for line in to_markdown(Run(Path("run"), HEADER, grid), "planted").splitlines() if line[:1] == "|"]
+    assert [line.split("|")[1].strip() for line in tables[2:]] == [
+        f"24<br>{name} inputs" for name in ("contiguous", "strided")
+    ]
 
 
 def test_every_format_has_an_export():

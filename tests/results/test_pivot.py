@@ -1,77 +1,180 @@
-"""The closing tables: sequence length down, head shard across, and no number without its marks."""
+"""The closing tables: sequence length down, head shard and variants across, in as few tables as can be read."""
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
+from fiabench.cases.case import LAYOUTS, MASKS
 from fiabench.results import pivot
 from tests.results.samples import measurement
 from tests.ulysses.points import exchange_alone
 
 
-def cell_of(section, row, column_index=0):
-    (found,) = section.cells[(row, section.columns[column_index])]
-    return pivot.cell(found)
+def lengths_of(section):
+    return [title[0] for title, _ in section.rows]
 
 
 def test_tokens_go_down_and_shards_across_in_rising_order():
     grid = [
         measurement(seq_len_q=tokens, heads=16, tp=tp, ulysses=ulysses)
-        for tokens in (96, 24, 48)
+        for tokens in (96, 24, 1048)
         for tp, ulysses in ((2, 2), (1, 4), (1, 1), (2, 1))
     ]
     (section,) = pivot.sections(grid)
-    assert section.rows == [24, 48, 96]
-    assert [pivot.column_title(column)[0] for column in section.columns] == [
-        "tp1 x u1",
-        "tp1 x u4",
-        "tp2 x u1",
-        "tp2 x u2",
+    assert section.row_label == "tokens"
+    assert lengths_of(section) == ["24", "96", "1,048"]
+    assert [column[0] for column in section.columns] == ["tp1 x u1", "tp1 x u4", "tp2 x u1", "tp2 x u2"]
+    for length, (_, cells) in zip((24, 96, 1048), section.rows, strict=True):
+        for (tp, ulysses), (found,) in zip(((1, 1), (1, 4), (2, 1), (2, 2)), cells, strict=True):
+            assert (found.case["seq_len_q"], found.case["tp"], found.case["ulysses"]) == (length, tp, ulysses)
+
+
+VARIANTS = [
+    ({"op": "fia"}, ["sdpa", "fia"]),
+    ({"layout": "BSND"}, ["BNSD", "BSND"]),
+    ({"inputs": "strided"}, ["contiguous inputs", "strided inputs"]),
+    ({"mask": "causal"}, ["no mask", "causal"]),
+    ({"dtype": "bf16"}, ["fp32", "bf16"]),
+    ({"batch": 2}, ["batch 1", "batch 2"]),
+    ({"kv_heads": 2}, ["8 heads x 16", "8/2 heads x 16"]),
+    ({"head_dim": 32}, ["8 heads x 16", "8 heads x 32"]),
+    ({"seq_len_kv": 48}, ["as many kv tokens", "48 kv tokens"]),
+    ({"kv_cache": "paged_BNBD_128"}, ["not paged", "paged BNBD 128"]),
+    ({"measure": "kernel"}, ["whole attention", "kernel alone"]),
+    ({"replicas": "all"}, ["one group", "all groups at once"]),
+    ({"against": "fia"}, ["against none", "against fia"]),
+    ({"threads": 4}, ["1 thread a rank", "4 threads a rank"]),
+]
+
+
+@pytest.mark.parametrize(("changes", "names"), VARIANTS, ids=lambda value: "" if isinstance(value, list) else None)
+def test_what_differs_otherwise_stands_across(changes, names):
+    (section,) = pivot.sections([measurement(), measurement(**changes), measurement(seq_len_q=96)])
+    assert lengths_of(section) == ["24", "96"]
+    assert [sum(name in column for column in section.columns) for name in names] == [1, 1]
+    assert not set(names) & set(section.title.split(" · "))
+
+
+@pytest.mark.parametrize(("changes", "names"), VARIANTS, ids=lambda value: "" if isinstance(value, list) else None)
+def test_a_title_says_what_all_cases_have_in_common_but_for_the_usual(changes, names):
+    (section,) = pivot.sections([measurement(**changes)])
+    assert names[1] in section.title
+    (usual,) = pivot.sections([measurement()])
+    assert usual.title == "sdpa · BNSD · fp32 · no mask · 8 heads x 16 · batch 1 · 1 thread a rank"
+
+
+def test_masks_of_one_shard_are_the_columns_of_one_table_whose_title_has_the_shard():
+    grid = [
+        measurement(measure="kernel", ulysses=1, mask=mask, seq_len_q=tokens) for tokens in (24, 48) for mask in MASKS
     ]
-    assert len(section.cells) == 12
-    for (row, column), (found,) in section.cells.items():
-        assert (found.case["seq_len_q"], found.case["tp"], found.case["ulysses"]) == (row, *column[:2])
+    (section,) = pivot.sections(grid)
+    assert section.columns == [["no mask"], ["causal"], ["causal_top_left"], ["causal_full"]]
+    assert section.title.endswith("kernel alone · 1 thread a rank · tp1 x u1 (8 heads)")
+    assert lengths_of(section) == ["24", "48"]
 
 
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"op": "fia", "dtype": "fp16"}, "fia · BNSD · fp16"),
-        ({"layout": "BSND"}, "BSND"),
-        ({"mask": "causal"}, "causal"),
-        ({"dtype": "bf16"}, "bf16"),
-        ({"batch": 2}, "batch 2"),
-        ({"kv_heads": 2}, "8/2 heads x 16"),
-        ({"head_dim": 32}, "8 heads x 32"),
-        ({"seq_len_kv": 48}, "48 kv tokens"),
-        ({"measure": "kernel"}, "kernel alone"),
-        ({"replicas": "all"}, "all groups at once"),
-    ],
-)
-def test_what_differs_otherwise_is_another_table_with_its_own_title(changes, words):
-    sections = pivot.sections([measurement(), measurement(**changes), measurement(seq_len_q=48)])
-    assert len(sections) == 2
-    assert words in sections[1].title
-    assert words not in sections[0].title
-    assert len({section.title for section in sections}) == 2
-    assert sections[0].rows == [24, 48], "keys that follow the queries make no other table"
+def test_many_variants_of_a_crossed_field_go_down_beside_the_length():
+    grid = [
+        measurement(measure="kernel", ulysses=1, layout=layout, inputs=inputs, seq_len_q=tokens)
+        for tokens, layout, inputs in itertools.product((24, 48), LAYOUTS, ("contiguous", "strided"))
+    ]
+    (section,) = pivot.sections(grid)
+    assert section.columns == [["contiguous inputs"], ["strided inputs"]]
+    assert [title for title, _ in section.rows] == [[tokens, layout] for tokens in ("24", "48") for layout in LAYOUTS]
+    for (_, layout), cells in section.rows:
+        assert [found.case["layout"] for (found,) in cells] == [layout, layout]
 
 
-def test_exchange_variants_are_columns_side_by_side():
-    (section,) = pivot.sections([measurement(exchange="packed"), measurement(exchange="separate")])
-    assert [pivot.column_title(column)[-1] for column in section.columns] == ["separate", "packed"]
+def test_what_is_neither_narrow_nor_crossed_is_several_tables():
+    grid = [
+        measurement(heads=heads, kv_heads=kv_heads, ulysses=ulysses)
+        for heads, kv_heads in ((8, 8), (16, 2), (32, 32))
+        for ulysses in (1, 2)
+    ]
+    sections = pivot.sections(grid)
+    assert [section.title.split(" · ")[4] for section in sections] == [
+        "8 heads x 16",
+        "16/2 heads x 16",
+        "32 heads x 16",
+    ]
+    assert [section.columns for section in sections] == [
+        [["tp1 x u1", f"{one} heads"], ["tp1 x u2", f"{two} heads", "separate"]]
+        for one, two in (("8", "4"), ("16/2", "8/1"), ("32", "16"))
+    ]
+
+
+def test_cells_with_exchanges_are_wider_and_fewer_of_them_fit():
+    def variants(**changes):
+        return [
+            measurement(op=op, dtype=dtype, **changes)
+            for op, dtype in (
+                ("fia", "fp16"),
+                ("fia", "bf16"),
+                ("fia", "fp32"),
+                ("sdpa", "fp16"),
+                ("x", "bf16"),
+                ("y", "bf16"),
+            )
+        ]
+
+    assert len(pivot.sections(variants(measure="kernel"))) == 1
+    assert len(pivot.sections(variants())) > 1
+
+
+def test_decode_goes_by_its_key_tokens():
+    grid = [
+        measurement(measure="kernel", ulysses=1, seq_len_q=1, seq_len_kv=keys, batch=batch)
+        for batch in (8, 1)
+        for keys in (4096, 512)
+    ]
+    (section,) = pivot.sections(grid)
+    assert section.row_label == "key tokens"
+    assert lengths_of(section) == ["512", "4,096"]
+    assert section.columns == [["batch 8"], ["batch 1"]]
+    assert "1 query token" in section.title
+
+
+def test_prefill_and_decode_of_one_run_are_two_tables():
+    grid = [measurement(ulysses=1, seq_len_q=tokens) for tokens in (24, 48)]
+    grid += [measurement(ulysses=1, seq_len_q=1, seq_len_kv=keys) for keys in (24, 48)]
+    prefill, decode = pivot.sections(grid)
+    assert (prefill.row_label, decode.row_label) == ("tokens", "key tokens")
+    assert ("1 query token" in prefill.title, "1 query token" in decode.title) == (False, True)
+
+
+def test_cross_attention_goes_by_its_queries():
+    grid = [measurement(ulysses=1, seq_len_q=tokens, seq_len_kv=keys) for tokens in (24, 48) for keys in (8, 16)]
+    (section,) = pivot.sections(grid)
+    assert (section.row_label, lengths_of(section)) == ("tokens", ["24", "48"])
+    assert section.columns == [["8 kv tokens"], ["16 kv tokens"]]
+
+
+def test_exchanges_are_columns_side_by_side_those_of_the_suite_first():
+    made = [measurement(exchange=exchange) for exchange in ("theirs", "packed", "separate")]
+    (section,) = pivot.sections([*made, measurement(ulysses=1)])
+    assert [column[2:] for column in section.columns] == [[], ["separate"], ["packed"], ["theirs"]]
 
 
 def test_a_column_says_which_part_of_the_deployment_ran():
-    shards = [measurement(heads=16, tp=2), measurement(heads=16, tp=2, measure="kernel"), measurement(heads=16)]
-    titles = [pivot.column_title(column) for section in pivot.sections(shards) for column in section.columns]
+    shards = [
+        measurement(heads=16),
+        measurement(heads=16, tp=2),
+        measurement(heads=16, ring=2),
+        measurement(heads=16, batch=2, cfg=2, tp=2, ring=2),
+    ]
+    titles = [column for made in shards for section in pivot.sections([made]) for column in section.columns]
     assert titles == [
         ["tp1 x u2", "8 heads", "separate"],
         ["tp2 x u2", "4 heads", "separate", "one of 2 groups"],
-        ["tp2 x u2", "4 heads", "1 of 4 ranks"],
+        ["tp1 x u2 x ring2", "8 heads", "separate"],
+        ["tp2 x u2 x ring2 x cfg2", "4 heads", "separate", "one of 4 groups"],
     ]
+    (section,) = pivot.sections([measurement(heads=16, tp=2, measure="kernel")])
+    assert section.columns == [["tp2 x u2", "4 heads", "1 of 4 ranks"]], "one rank is no group"
     (section,) = pivot.sections([measurement(heads=16, kv_heads=8, tp=2, replicas="all")])
-    assert pivot.column_title(section.columns[0]) == ["tp2 x u2", "4/2 heads", "separate"]
+    assert section.columns == [["tp2 x u2", "4/2 heads", "separate"]]
 
 
 def test_exchanges_alone_go_by_bytes():
@@ -79,72 +182,18 @@ def test_exchanges_alone_go_by_bytes():
     for found, size in zip(made, (1 << 20, 1 << 10)):
         found.case = exchange_alone(exchange_bytes=size).as_dict()
     (section,) = pivot.sections(made)
-    assert section.title == "all-to-all alone · fp32"
-    assert [pivot.row_title(section, row) for row in section.rows] == ["1.00 KiB", "1.00 MiB"]
-    assert pivot.column_title(section.columns[0]) == ["tp1 x u2"]
+    assert section.title.startswith("all-to-all alone · fp32")
+    assert (section.row_label, lengths_of(section)) == ("bytes a rank", ["1.00 KiB", "1.00 MiB"])
+    assert section.columns == [["tp1 x u2"]]
 
 
-def test_a_cell_has_latency_kernel_exchange_and_residual():
-    (section,) = pivot.sections([measurement()])
-    total, kernel, throughput, *exchange = cell_of(section, 24)
-    assert total == "7.70 ms ±9.1 %"
-    assert kernel == "kernel 1.10 ms"
-    assert throughput.endswith("FLOP/s")
-    assert exchange == ["a2a 6.60 ms = 86 %", "wait 0.00 µs", "residual +0.0 %"]
+def test_a_run_of_an_earlier_version_reads_as_the_usual_case():
+    old, new = measurement(), measurement(seq_len_q=48)
+    for key in ("inputs", "kv_cache", "ring", "cfg", "against"):
+        del old.case[key]
+    (section,) = pivot.sections([old, new])
+    assert (lengths_of(section), len(section.columns)) == (["24", "48"], 1)
 
 
-def test_a_number_that_is_the_hosts_is_marked_and_explained():
-    made = measurement(timing={"host_bound": True})
-    assert pivot.cell(made)[0] == "7.70 ms ±9.1 %!"
-    assert any(line.startswith("! host-bound") for line in pivot.legend([made]))
-    assert not any(line.startswith("!") for line in pivot.legend([measurement()]))
-
-
-def test_a_kernel_alone_has_latency_and_throughput():
-    (section,) = pivot.sections([measurement(measure="kernel")])
-    latency, throughput = cell_of(section, 24)
-    assert latency == "1.10 ms ±9.1 %"
-    assert throughput.endswith("FLOP/s")
-
-
-@pytest.mark.parametrize(
-    ("status", "oversubscribed", "marks"),
-    [("ok", False, ""), ("unsettled", False, "~"), ("ok", True, "*"), ("unsettled", True, "~*")],
-)
-def test_marks_stand_at_the_number_and_are_explained(status, oversubscribed, marks):
-    made = measurement(status, timing={"oversubscribed": oversubscribed})
-    assert pivot.cell(made)[0] == f"7.70 ms ±9.1 %{marks}"
-    explained = "".join(line[0] for line in pivot.legend([made, measurement()]) if line[0] in "~*")
-    assert explained == marks
-
-
-@pytest.mark.parametrize(
-    "status", ["wrong", "error", "unsupported", "does_not_fit", "out_of_memory", "timeout", "crash"]
-)
-def test_what_was_not_measured_shows_its_status_and_no_number(status):
-    assert pivot.cell(measurement(status, "why")) == [status.replace("_", " ")]
-
-
-def test_each_reason_is_listed_once_on_one_line_with_its_cases():
-    out = [
-        measurement("error", "RuntimeError: call aclnn failed\n  [ERROR] 161002", seq_len_q=tokens)
-        for tokens in (24, 48, 96)
-    ]
-    left = measurement("unsupported", "dtype fp32", op="fia")
-    assert pivot.reasons([*out, measurement(), left, measurement("unsettled", "too wide")]) == [
-        f"error: RuntimeError: call aclnn failed [ERROR] 161002 [{out[0].id} and 2 more]",
-        f"unsupported: dtype fp32 [{left.id}]",
-    ]
-
-
-def test_an_interval_of_few_samples_does_not_pass_for_one_of_95_percent():
-    few = measurement()
-    assert "few samples: the weakest of these intervals covers 75 %" in "".join(pivot.legend([few]))
-    many = measurement()
-    many.metrics["total"]["level"] = 0.97
-    assert "few samples" not in "".join(pivot.legend([many]))
-
-
-def test_nothing_measured_explains_nothing():
-    assert pivot.sections([]) == pivot.legend([]) == pivot.reasons([]) == []
-    assert pivot.legend([measurement("crash", "killed")]) == []
+def test_nothing_measured_makes_no_table():
+    assert pivot.sections([]) == []

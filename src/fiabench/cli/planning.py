@@ -18,7 +18,7 @@ from rich.text import Text
 from fiabench.cases import costs
 from fiabench.cases.case import Case
 from fiabench.cases.expand import LeftOut
-from fiabench.cli.progress import label
+from fiabench.cli.progress import label, varying
 from fiabench.results import units
 from fiabench.workers.coordinator import estimate_seconds
 from fiabench.workers.machine import Machine
@@ -89,6 +89,7 @@ def plan_lines(
             "world_size": point.world_size,
             "kernel_flops": costs.kernel_flops(point),
             "exchanged_bytes": costs.exchanged_bytes(point),
+            "ring_bytes": costs.ring_bytes(point),
             "memory_bytes": costs.memory_bytes(point),
             "estimated_seconds": estimate_seconds(point, machine, sampling),
             **({"does_not_fit": misfit} if misfit else {}),
@@ -144,20 +145,31 @@ def _case_table(plan: Plan, machine: Machine, plain: bool) -> Table:
         "here",
     ):
         table.add_column(title, justify="left" if title in ("case", "shape on a rank", "here") else "right")
+    beside = varying([case for case, *_ in plan.first])
     for case, seconds, needed, misfit in plan.first:
-        shape = [case.batch, case.heads_per_rank, case.seq_len_q, case.head_dim]
+        exchanged = costs.exchanged_bytes(case) + costs.ring_bytes(case)
         flops = costs.kernel_flops(case)
         here = "does not fit" if misfit else "too many ranks" if case.world_size > machine.max_ranks else "runs"
         described = case.described_world_size
         ranks = f"{case.world_size}" if described == case.world_size else f"{case.world_size} of {described}"
         table.add_row(
-            label(case),
-            "" if case.measure == "exchange" else str(shape),
+            label(case, beside),
+            "" if case.measure == "exchange" else _shapes(case),
             ranks,
             units.size(needed),
             units.rate(flops, "FLOP") if flops else "",
-            units.size(costs.exchanged_bytes(case)) if costs.exchanged_bytes(case) else "",
+            units.size(exchanged) if exchanged else "",
             "" if misfit else units.span(seconds),
             Text(here, "yellow" if here != "runs" else ""),
         )
     return table
+
+
+def _shapes(case: Case) -> str:
+    """[B, N, S, D] of one rank's queries, and of its keys where they differ; of one step, in a ring."""
+    queries, keys = case.seq_len_q, case.seq_len_kv
+    if case.measure != "kernel":
+        queries, keys = (tokens * case.ulysses for tokens in (case.tokens_per_rank_q, case.tokens_per_rank_kv))
+    query = [case.batch_per_rank, case.heads_per_rank, queries, case.head_dim]
+    key = [case.batch_per_rank, case.kv_heads_per_rank, keys, case.head_dim]
+    return f"{query}" if query == key else f"{query}, keys {key}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from itertools import accumulate
 from types import TracebackType
 
@@ -13,11 +14,12 @@ from rich.table import Table
 from rich.text import Text
 
 from fiabench.cases.case import Case
-from fiabench.results import pivot, units
+from fiabench.results import cells, units, words
 from fiabench.results.measurement import FAILED, Measurement
 from fiabench.workers.coordinator import Coordinator
 
 _LAST = 8
+_IN_EVERY_LABEL = ("op", "exchange", *words.SHARDING)
 _STYLES = {"ok": "green", "unsettled": "yellow"}
 
 
@@ -29,6 +31,7 @@ class RunProgress:
         self._cases = cases
         self._coordinator = coordinator
         self._left = [*accumulate((coordinator.estimate(case) for case in reversed(cases)), initial=0.0)]
+        self._varying = varying(cases)
         self._done: list[Measurement] = []
         self._recent: deque[tuple[str, Measurement]] = deque(maxlen=_LAST)
         self._bar = Progress(
@@ -63,17 +66,18 @@ class RunProgress:
     def ended(self, case: Case, measurement: Measurement) -> None:
         """Takes note of a finished case."""
         self._done.append(measurement)
-        self._recent.append((label(case), measurement))
+        self._recent.append((label(case, self._varying), measurement))
         if not self._live:
-            words = ", ".join(pivot.cell(measurement)[:2])
+            words = ", ".join(cells.cell(measurement)[:2])
             detail = words if measurement.measured else f"{words}: {first_line(measurement.reason)}"
             count = f"[{len(self._done)}/{len(self._cases)}]"
-            self._out.print(f"{count} {label(case)}: {detail}  ({units.span(self.remaining())} left)", soft_wrap=True)
+            name, left = label(case, self._varying), units.span(self.remaining())
+            self._out.print(f"{count} {name}: {detail}  ({left} left)", soft_wrap=True)
         self._announce()
 
     def _announce(self) -> None:
         index = len(self._done)
-        current = label(self._cases[index]) if index < len(self._cases) else "done"
+        current = label(self._cases[index], self._varying) if index < len(self._cases) else "done"
         left = f"{units.span(self.remaining())} left" if index < len(self._cases) else ""
         self._bar.update(self._task, completed=index, description=current, left=left)
         if self._live:
@@ -83,23 +87,26 @@ class RunProgress:
         table = Table(box=None, show_header=False, pad_edge=False)
         for name, measurement in self._recent:
             style = _STYLES.get(measurement.status, "red" if measurement.status in FAILED else "dim")
-            summary = " · ".join(pivot.cell(measurement)[:3])
+            summary = " · ".join(cells.cell(measurement)[:3])
             table.add_row(Text(name), Text(measurement.status, style), Text(summary, no_wrap=True))
         return Group(table, self._bar)
 
 
-def label(case: Case) -> str:
-    """A case in a few words, for a person who knows the sweep."""
+def varying(cases: Sequence[Case]) -> list[str]:
+    """The fields that tell ``cases`` apart, beside those that every label has."""
+    return [name for name in words.varying(cases, words.FIELDS) if name not in _IN_EVERY_LABEL]
+
+
+def label(case: Case, beside: Sequence[str]) -> str:
+    """A case in a few words, for a person who knows the sweep; ``beside`` are fields in which its cases differ."""
+    names = [words.FIELDS[name].name(words.FIELDS[name].read(case)) for name in beside]
     if case.measure == "exchange":
-        return f"all-to-all {units.size(case.exchange_bytes)} u{case.ulysses}"
-    parts = [case.op, f"{case.seq_len_q:,} tokens", case.head_shard.replace(" ", "")]
-    if case.exchange != "none":
-        parts.append(case.exchange)
-    if case.mask != "none":
-        parts.append(case.mask)
-    if case.batch > 1:
-        parts.append(f"batch {case.batch}")
-    return " ".join(parts)
+        return " ".join([f"all-to-all {units.size(case.exchange_bytes)} u{case.ulysses}", *names])
+    tokens = f"{case.seq_len_q:,} tokens"
+    if case.seq_len_kv != case.seq_len_q:
+        tokens = f"{case.seq_len_q:,} x {case.seq_len_kv:,} tokens"
+    exchange = "" if case.exchange == "none" else case.exchange
+    return " ".join(filter(None, [case.op, tokens, case.head_shard.replace(" ", ""), exchange, *names]))
 
 
 def first_line(text: str) -> str:

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fiabench.cases.sweep import Sweep
-from fiabench.results import claims, pivot
+from fiabench.results import cells, claims, pivot
 from fiabench.results.environment import provenance, ran_on
 from fiabench.results.measurement import FAILED, Measurement
 from fiabench.results.rundir import Run
@@ -31,9 +31,9 @@ def print_run(out: Console, run: Run) -> None:
     for section in pivot.sections(run.measurements):
         out.print(Text(section.title, style="italic"))
         out.print(section_table(section, plain=not out.is_terminal))
-    for line in pivot.legend(run.measurements):
+    for line in cells.legend(run.measurements):
         out.print(Text(line, style="dim"))
-    for line in pivot.reasons(run.measurements):
+    for line in cells.reasons(run.measurements):
         out.print(Text(line, style="yellow"))
     for claim, verdict, because in verdicts(run):
         out.print(Text(f"claim {verdict}: {claim} {because}", style=_VERDICTS[verdict]))
@@ -54,17 +54,16 @@ def section_table(section: pivot.Section, plain: bool) -> Table:
     table = Table(box=box.ASCII if plain else box.ROUNDED, show_lines=True)
     table.add_column(section.row_label, justify="right", no_wrap=True)
     for column in section.columns:
-        table.add_column("\n".join(pivot.column_title(column)))
-    for row in section.rows:
-        cells = [section.cells.get((row, column), []) for column in section.columns]
-        table.add_row(pivot.row_title(section, row), *(_cell(measurements) for measurements in cells))
+        table.add_column("\n".join(column))
+    for title, row in section.rows:
+        table.add_row("\n".join(title), *map(_cell, row))
     return table
 
 
 def _cell(measurements: list[Measurement]) -> Text:
     text = Text()
     for measurement in measurements:
-        for index, line in enumerate(pivot.cell(measurement)):
+        for index, line in enumerate(cells.cell(measurement)):
             style = "bold" if index == 0 else ""
             if not measurement.measured:
                 style = "bold red" if measurement.status in FAILED else "dim"

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 
-from fiabench.results import pivot
+from fiabench.results import cells, pivot
 from fiabench.results.metrics import METRICS
 from fiabench.results.rundir import Run
 
@@ -15,7 +15,10 @@ def to_csv(run: Run) -> str:
     """One row a case: its fields, its status, and for each metric the value with its interval, in SI units."""
     rows = []
     for measurement in run.measurements:
-        row = {"id": measurement.id, **measurement.case, "status": measurement.status, "reason": measurement.reason}
+        case = measurement.point.as_dict() | measurement.case
+        row = {"id": measurement.id, **case, "status": measurement.status, "reason": measurement.reason}
+        projects = measurement.timing.get("projects", {})
+        row["projects"] = "; ".join(f"{name}: {cells.origin_name(found)}" for name, found in projects.items()) or None
         row["oversubscribed"] = measurement.timing.get("oversubscribed")
         row["operator"] = run.environment["operator"]
         for name, metric in METRICS.items():
@@ -42,19 +45,18 @@ def to_markdown(run: Run, headline: str) -> str:
     """The closing tables, to be pasted where people talk."""
     lines = [f"**{headline}**", ""]
     for section in pivot.sections(run.measurements):
-        titles = [" ".join(pivot.column_title(column)) for column in section.columns]
+        titles = [" ".join(column) for column in section.columns]
         lines += [f"{section.title}", "", _row([section.row_label, *titles]), _row(["---:"] + ["---"] * len(titles))]
-        for row in section.rows:
-            cells = [section.cells.get((row, column), []) for column in section.columns]
-            texts = ["<br>".join(line for found in cell for line in pivot.cell(found)) for cell in cells]
-            lines.append(_row([pivot.row_title(section, row), *texts]))
+        for title, row in section.rows:
+            texts = ["<br>".join(line for made in found for line in cells.cell(made)) for found in row]
+            lines.append(_row(["<br>".join(title), *texts]))
         lines.append("")
-    lines += [f"- {line}" for line in (*pivot.legend(run.measurements), *pivot.reasons(run.measurements))]
+    lines += [f"- {line}" for line in (*cells.legend(run.measurements), *cells.reasons(run.measurements))]
     return "\n".join(lines) + "\n"
 
 
-def _row(cells: list[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+def _row(texts: list[str]) -> str:
+    return "| " + " | ".join(text.replace("|", "\\|") for text in texts) + " |"
 
 
 FORMATS = ("csv", "json", "md")

@@ -49,6 +49,11 @@ def percent(value: float) -> str:
     return f"{text} %"
 
 
+def factor(value: float) -> str:
+    """`1.01` for a ratio that is one of two times."""
+    return _digits(value)
+
+
 def human(value: float, unit: str) -> str:
     """``value`` in its declared ``unit`` (`s`, `B`, `ratio`, `FLOP/s`, `B/s`, `tokens/s`) as people read it."""
     if unit == "s":

@@ -1,0 +1,142 @@
+"""One measurement in a few lines, what the marks in them mean, and why others have none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fiabench.results import units
+from fiabench.results.measurement import Measurement
+
+_LEVEL = 0.95
+
+
+def cell(measurement: Measurement) -> list[str]:
+    """One case, a fact a line: latency; kernel and throughput; what exchanges add; what closure misses; or a status."""
+    if not measurement.measured:
+        return [measurement.status.replace("_", " ")]
+
+    def shown(metric: str) -> str:
+        return units.human(measurement.metrics[metric]["value"], measurement.metrics[metric]["unit"])
+
+    lines = [_latency(measurement), *_compared(measurement)]
+    if measurement.case["measure"] == "exchange":
+        return [*lines, f"busbw {shown('busbw')}", f"wait {shown('wait')}"]
+    throughput = [shown("achieved_flops")] + ([f"MFU {shown('mfu')}"] if "mfu" in measurement.metrics else [])
+    padding = [f"padding {shown('padding')}"] if "padding" in measurement.metrics else []
+    if "closure_residual" not in measurement.metrics:
+        peak = [f"peak {shown('peak_memory')}"] if "peak_memory" in measurement.metrics else []
+        return [*lines, *throughput, *peak, *padding]
+    residual = measurement.metrics["closure_residual"]["value"]
+    return [
+        *lines,
+        f"kernel {shown('kernel')}",
+        *throughput,
+        *_exchanges(measurement, shown),
+        f"residual {'+' if residual >= 0 else ''}{units.percent(residual)}",
+        *padding,
+    ]
+
+
+def _latency(measurement: Measurement) -> str:
+    marks = "~" if measurement.status == "unsettled" else ""
+    marks += "*" if measurement.timing.get("oversubscribed") else ""
+    marks += "!" if measurement.timing.get("host_bound") else ""
+    total = measurement.metrics["total"]
+    spread = (total["high"] - total["low"]) / (2 * total["value"])
+    return f"{units.seconds(total['value'])} ±{units.percent(spread)}{marks}"
+
+
+def _compared(measurement: Measurement) -> list[str]:
+    """What the operator that was measured in turns makes of it."""
+    lines = []
+    for metric, name in (("ratio", "ratio"), ("dispatch_ratio", "dispatch ratio")):
+        if metric in measurement.metrics:
+            lines.append(f"{name} {_interval(measurement.metrics[metric])} to {measurement.case['against']}")
+    return lines
+
+
+def _interval(entry: dict[str, Any]) -> str:
+    return f"{units.factor(entry['value'])} ({units.factor(entry['low'])} to {units.factor(entry['high'])})"
+
+
+def _exchanges(measurement: Measurement, shown: Callable[[str], str]) -> list[str]:
+    lines = []
+    if "all_to_all" in measurement.metrics:
+        lines += [f"a2a {shown('all_to_all')} = {shown('all_to_all_share')}", f"wait {shown('wait')}"]
+    if "ring_exchange" in measurement.metrics:
+        lines.append(f"ring {shown('ring_exchange')}")
+    if "merge" in measurement.metrics:
+        lines.append(f"merge {shown('merge')}")
+    return lines
+
+
+_EXPLAINED = {
+    "ratio": "ratio: total / total of the operator measured in turns with it, the median of the pairs and its interval",
+    "dispatch_ratio": "dispatch ratio: the same of the host's time to launch it",
+    "all_to_all": "a2a: pack + transfer + unpack, both ways; its share is of the sum of the phases; wait is not in it",
+    "ring_exchange": "ring: keys and values passed around the ring; merge: partial outputs brought together",
+    "closure_residual": "residual: closure, (total without recording - sum of the phases) / total, of the worst rank",
+    "padding": "padding: the part of the kernel's rows (heads x tokens) that is none of the model's",
+}
+"""Metrics of cells whose short names need words."""
+_MARKS: dict[str, tuple[str, Callable[[Measurement], Any]]] = {
+    "~": (
+        "unsettled: the cap on time or samples came before the interval was as narrow as the sweep asks",
+        lambda measurement: measurement.status == "unsettled",
+    ),
+    "!": (
+        "host-bound: the device waited for launches, so that this is the host's time and not the device's",
+        lambda measurement: measurement.timing.get("host_bound"),
+    ),
+    "*": (
+        "oversubscribed: more ranks than cores, which slow each other down as devices of their own would not",
+        lambda measurement: measurement.timing.get("oversubscribed"),
+    ),
+}
+
+
+def legend(measurements: list[Measurement]) -> list[str]:
+    """What the marks and words in the cells mean, as far as they occur, and which outside code ran."""
+    measured = [measurement for measurement in measurements if measurement.measured]
+    if not measured:
+        return _projects(measurements)
+    lines = ["first line: latency of the whole, the median with its 95 % interval (within this session only)"]
+    least = min(measurement.metrics["total"]["level"] for measurement in measured)
+    if least < _LEVEL:
+        lines.append(f"few samples: the weakest of these intervals covers {units.percent(least)} rather than 95 %")
+    attention = [measurement for measurement in measured if measurement.case["measure"] != "exchange"]
+    lines += [text for metric, text in _EXPLAINED.items() if any(metric in made.metrics for made in attention)]
+    if any("peak_memory" in made.metrics and "closure_residual" not in made.metrics for made in attention):
+        held = "of the process" if attention[0].case["device"] == "cpu" else "of the device's allocator"
+        lines.append(f"peak: most memory {held} that the case took on a rank")
+    lines += [f"{mark} {text}" for mark, (text, holds) in _MARKS.items() if any(map(holds, measured))]
+    return lines + _projects(measurements)
+
+
+def _projects(measurements: list[Measurement]) -> list[str]:
+    """Each outside project's code that ran, as its measurements recorded it."""
+    lines = []
+    for measurement in measurements:
+        for name, origin in measurement.timing.get("projects", {}).items():
+            lines.append(f"{name}: {origin_name(origin)}, {origin['file']}")
+    return list(dict.fromkeys(lines))
+
+
+def origin_name(origin: dict[str, Any]) -> str:
+    """Which state of an outside project ran: `0.5.11 (commit 8d0e2b1a4c5f and changes)`."""
+    commit = f"commit {origin['commit'][:12]}{' and changes' if origin['dirty'] else ''}" if origin["commit"] else ""
+    version = origin["version"] or ""
+    return f"{version} ({commit})" if version and commit else version or commit or "unknown version"
+
+
+def reasons(measurements: list[Measurement]) -> list[str]:
+    """Each reason for which cases were left out or failed, on one line, with the first of its cases and their count."""
+    by_reason: dict[tuple[str, str], list[str]] = {}
+    for measurement in measurements:
+        if not measurement.measured:
+            by_reason.setdefault((measurement.status, " ".join(measurement.reason.split())), []).append(measurement.id)
+    return [
+        f"{status.replace('_', ' ')}: {reason} [{ids[0]}{f' and {len(ids) - 1} more' if len(ids) > 1 else ''}]"
+        for (status, reason), ids in by_reason.items()
+    ]

@@ -1,0 +1,119 @@
+"""A measurement in a cell: no number without its marks, and each mark explained."""
+
+from __future__ import annotations
+
+import pytest
+
+from fiabench.results.cells import cell, legend, origin_name, reasons
+from tests.results.samples import measurement
+
+
+def test_a_cell_has_latency_kernel_exchange_and_residual():
+    total, kernel, throughput, *exchange = cell(measurement())
+    assert total == "7.70 ms ±9.1 %"
+    assert kernel == "kernel 1.10 ms"
+    assert throughput.endswith("FLOP/s")
+    assert exchange == ["a2a 6.60 ms = 86 %", "wait 0.00 µs", "residual +0.0 %"]
+
+
+def test_a_kernel_alone_and_one_rank_have_latency_throughput_and_memory():
+    for made in (measurement(measure="kernel"), measurement(ulysses=1)):
+        latency, throughput, peak = cell(made)
+        assert latency == "1.10 ms ±9.1 %"
+        assert throughput.endswith("FLOP/s")
+        assert peak == "peak 1.00 MiB"
+        assert legend([made])[-1] == "peak: most memory of the process that the case took on a rank"
+
+
+def test_a_ring_has_its_own_phases_with_and_without_ulysses():
+    lines = cell(measurement(ulysses=1, ring=2))
+    assert lines[0] == "3.30 ms ±9.1 %"
+    assert lines[-3:] == ["ring 1.10 ms", "merge 1.10 ms", "residual +0.0 %"]
+    assert not any(line.startswith(("a2a", "wait")) for line in lines)
+    both = cell(measurement(ring=2))
+    assert both[-5:] == ["a2a 6.60 ms = 67 %", "wait 0.00 µs", "ring 1.10 ms", "merge 1.10 ms", "residual +0.0 %"]
+    explained = [line.split(":")[0] for line in legend([measurement(ring=2)])]
+    assert {"a2a", "ring", "residual"} <= set(explained)
+
+
+def test_padding_is_shown_where_there_is_some():
+    made = measurement(heads=15)
+    assert cell(made)[-1] == "padding 6.2 %"
+    assert any(line.startswith("padding") for line in legend([made]))
+    assert not any("padding" in line for line in (*cell(measurement()), *legend([measurement()])))
+
+
+def test_a_pair_shows_its_ratio_with_its_interval_and_to_what():
+    made = measurement(ulysses=1, against="fia")
+    made.metrics["ratio"] |= {"value": 1.0123, "low": 0.9912, "high": 1.034}
+    assert cell(made)[1] == "ratio 1.01 (0.99 to 1.03) to fia"
+    made.metrics["dispatch_ratio"] = {"value": 2.0, "low": 1.5, "high": 20.44}
+    assert cell(made)[2] == "dispatch ratio 2.00 (1.50 to 20.4) to fia"
+    assert [line.split(":")[0] for line in legend([made]) if "ratio" in line] == ["ratio", "dispatch ratio"]
+
+
+def test_a_number_that_is_the_hosts_is_marked_and_explained():
+    made = measurement(timing={"host_bound": True})
+    assert cell(made)[0] == "7.70 ms ±9.1 %!"
+    assert any(line.startswith("! host-bound") for line in legend([made]))
+    assert not any(line.startswith("!") for line in legend([measurement()]))
+
+
+@pytest.mark.parametrize(
+    ("status", "oversubscribed", "marks"),
+    [("ok", False, ""), ("unsettled", False, "~"), ("ok", True, "*"), ("unsettled", True, "~*")],
+)
+def test_marks_stand_at_the_number_and_are_explained(status, oversubscribed, marks):
+    made = measurement(status, timing={"oversubscribed": oversubscribed})
+    assert cell(made)[0] == f"7.70 ms ±9.1 %{marks}"
+    explained = "".join(line[0] for line in legend([made, measurement()]) if line[0] in "~*")
+    assert explained == marks
+
+
+@pytest.mark.parametrize(
+    "status", ["wrong", "error", "unsupported", "does_not_fit", "out_of_memory", "timeout", "crash"]
+)
+def test_what_was_not_measured_shows_its_status_and_no_number(status):
+    assert cell(measurement(status, "why")) == [status.replace("_", " ")]
+
+
+def test_each_reason_is_listed_once_on_one_line_with_its_cases():
+    out = [
+        measurement("error", "RuntimeError: call aclnn failed\n  [ERROR] 161002", seq_len_q=tokens)
+        for tokens in (24, 48, 96)
+    ]
+    left = measurement("unsupported", "dtype fp32", op="fia")
+    assert reasons([*out, measurement(), left, measurement("unsettled", "too wide")]) == [
+        f"error: RuntimeError: call aclnn failed [ERROR] 161002 [{out[0].id} and 2 more]",
+        f"unsupported: dtype fp32 [{left.id}]",
+    ]
+
+
+def test_an_interval_of_few_samples_does_not_pass_for_one_of_95_percent():
+    few = measurement()
+    assert "few samples: the weakest of these intervals covers 75 %" in "".join(legend([few]))
+    many = measurement()
+    many.metrics["total"]["level"] = 0.97
+    assert "few samples" not in "".join(legend([many]))
+
+
+ORIGIN = {"path": "../x", "file": "/x/sglang/fa.py", "commit": "0123456789abcdef", "dirty": True, "version": "0.5.11"}
+
+
+def test_the_legend_names_outside_code_once_with_what_lay_there_even_where_it_failed():
+    timing = {"projects": {"sglang": ORIGIN}}
+    made = [measurement(timing=timing), measurement(timing=timing), measurement("error", "raised", timing=timing)]
+    assert legend(made)[-1] == "sglang: 0.5.11 (commit 0123456789ab and changes), /x/sglang/fa.py"
+    assert sum("sglang" in line for line in legend(made)) == 1
+    assert legend(made[2:]) == ["sglang: 0.5.11 (commit 0123456789ab and changes), /x/sglang/fa.py"]
+
+
+def test_an_origin_says_what_is_known_of_it():
+    assert origin_name(ORIGIN | {"dirty": False, "version": None}) == "commit 0123456789ab"
+    assert origin_name(ORIGIN | {"commit": None, "dirty": None}) == "0.5.11"
+    assert origin_name(ORIGIN | {"commit": None, "dirty": None, "version": None}) == "unknown version"
+
+
+def test_nothing_measured_explains_nothing():
+    assert legend([]) == reasons([]) == []
+    assert legend([measurement("crash", "killed")]) == []
