@@ -1,51 +1,66 @@
-"""Run in two processes, with torch_npu's operator and with fiabench's: says as JSON what the operator answers."""
+"""Run in two processes, with torch_npu's operators and with fiabench's: says as JSON what they answer."""
 
 from __future__ import annotations
 
-import itertools
+import importlib
 import json
 from typing import Any
 
 import torch
 
 from fiabench import npu_operator
-
-LAYOUTS = ("BNSD", "BSND", "BSH", "BNSD_BSND", "BNSD_NBSD", "TND", "NTD_TND", "SBH")
-DTYPES = (torch.float16, torch.bfloat16)
+from fiabench.npu_operator.schema import SCHEMAS
+from tests.parity.calls import described, recorded
+from tests.parity.grid import Ask, Spec, asks
 
 
 def main() -> None:
-    operator = torch.ops.npu.npu_fused_infer_attention_score
-    schema = str(operator.default._schema)
-    print(json.dumps({"described": npu_operator.describe(), "schema": schema, "meta": meta(operator)}))
+    answers: dict[str, Any] = {"described": npu_operator.describe()}
+    if npu_operator.provided():
+        answers["calls"] = recorded()
+    else:
+        do_not_ask_for_the_device()
+    with_meta = [
+        name for name in SCHEMAS if torch._C._dispatch_has_kernel_for_dispatch_key(overload(name).name(), "Meta")
+    ]
+    answers |= {
+        "schemas": {name: str(overload(name)._schema) for name in SCHEMAS},
+        "overloads": {name: packet(name).overloads() for name in SCHEMAS if "." not in name},
+        "with a Meta kernel": with_meta,
+        "meta": [answer(ask) for ask in asks()],
+    }
+    print(json.dumps(answers))
 
 
-def meta(operator: Any) -> dict[str, Any]:
-    """Output shapes and dtypes by arguments, or that the call is refused."""
-    answers: dict[str, Any] = {}
-    grid = itertools.product(
-        LAYOUTS, (1, 2), (1, 33, 25200), ((4, 4), (8, 2), (0, 0)), (64, 128), DTYPES, (True, False)
-    )
-    for layout, batch, tokens, (heads, kv_heads), dim, dtype, lse in grid:
-        for rank in (3, 4):
-            query = torch.empty(shape(layout, batch, tokens, heads or 4, dim, rank), dtype=dtype, device="meta")
-            key = torch.empty(shape(layout, batch, 77, kv_heads or 4, dim, rank), dtype=dtype, device="meta")
-            name = f"{layout} {list(query.shape)} {list(key.shape)} {heads}/{kv_heads} {dtype} lse={lse}"
-            arguments = {"num_heads": heads, "num_key_value_heads": kv_heads, "softmax_lse_flag": lse}
-            try:
-                outputs = operator(query, key, key, input_layout=layout, **arguments)
-            except (RuntimeError, IndexError) as error:
-                answers[name] = f"refused ({type(error).__name__})"
-            else:
-                answers[name] = [[list(output.shape), str(output.dtype)] for output in outputs]
-    return answers
+def do_not_ask_for_the_device() -> None:
+    """The real Meta kernel of npu_fusion_attention first asks which NPU this is, for a warning, and here is none."""
+    registrations = importlib.import_module("torch_npu.op_plugin.meta._meta_registrations")
+    assert registrations._npu_fusion_attention_warning_printed is False
+    registrations._npu_fusion_attention_warning_printed = True
 
 
-def shape(layout: str, batch: int, tokens: int, heads: int, dim: int, rank: int) -> list[int]:
-    """The query's or key's shape in ``layout``; of a ``rank`` that the layout may not have."""
-    axes = layout.split("_")[0]
-    sizes = {"B": batch, "N": heads, "S": tokens, "D": dim, "H": heads * dim, "T": batch * tokens}
-    return [sizes[axis] for axis in axes][:rank] + [1] * (rank - len(axes))
+def packet(name: str) -> Any:
+    return getattr(torch.ops.npu, name.partition(".")[0])
+
+
+def overload(name: str) -> Any:
+    return getattr(packet(name), name.partition(".")[2] or "default")
+
+
+def answer(ask: Ask) -> Any:
+    """Shapes, strides and dtypes of what comes out; or the exception's name, of a refusal the first line too."""
+    named = {name: made(value) for name, value in ask.named.items()}
+    try:
+        outputs = packet(ask.operator)(*map(made, ask.positional), **named)
+    except RuntimeError as error:
+        return f"{type(error).__name__}: {str(error).splitlines()[0]}"
+    except (IndexError, KeyError, ZeroDivisionError) as error:
+        return type(error).__name__
+    return described(outputs)
+
+
+def made(value: Any) -> Any:
+    return value.make() if isinstance(value, Spec) else value
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import zipfile
 from importlib.metadata import version
 from pathlib import Path
@@ -21,16 +22,26 @@ SYMBOLS = Path(__file__).with_name("cann_symbols.txt")
 LIBRARIES = ("libhccl", "libacl_op_compiler", "libge_runner", "libgraph", "libacl_tdt_channel")
 """Libraries of CANN that must be there; nothing in them is called at import."""
 
+NO_INDEX = "(from versions: none)"
+"""What pip says where no index in reach has the package in any version."""
+
 
 class NotToBeHad(Exception):
     """Why the wheel cannot be held against this checkout here."""
+
+    def __init__(self, reason: str, excused: bool) -> None:
+        super().__init__(reason)
+        self.excused = excused
+        """Whether nothing here can change it: another torch, another platform, no package index that has it."""
 
 
 def environment() -> dict[str, str]:
     """The environment of a process that can import the real torch_npu. Raises NotToBeHad with the reason."""
     torch = version("torch").partition("+")[0]
     if torch.split(".")[:2] != VERSION.split(".")[:2]:
-        raise NotToBeHad(f"torch_npu {VERSION} needs torch {VERSION}; found {torch}")
+        raise NotToBeHad(f"torch_npu {VERSION} needs torch {VERSION}; found {torch}", excused=True)
+    if not sysconfig.get_platform().startswith("linux-"):
+        raise NotToBeHad(f"torch_npu has wheels for Linux only, not for {sysconfig.get_platform()}", excused=True)
     if not (FOLDER / "done").exists():
         shutil.rmtree(FOLDER, ignore_errors=True)
         _unpack()
@@ -44,11 +55,8 @@ def environment() -> dict[str, str]:
 
 
 def _unpack() -> None:
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--dest", str(FOLDER)]
-    fetched = subprocess.run([*command, f"torch_npu=={VERSION}"], capture_output=True, text=True)
-    if fetched.returncode:
-        words = fetched.stderr.strip().splitlines() or ["no message"]
-        raise NotToBeHad(f"pip could not fetch torch_npu {VERSION}: {words[-1]}")
+    options = ["--no-deps", "--only-binary=:all:", "--dest", str(FOLDER)]
+    fetch(f"torch_npu {VERSION}", "download", *options, f"torch_npu=={VERSION}")
     (wheel,) = FOLDER.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(FOLDER / "site")
@@ -73,5 +81,14 @@ def _compiler() -> list[str]:
             return [name]
     zig = FOLDER / "zig"
     if not zig.exists():
-        subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--target", zig, "ziglang"], check=True)
+        fetch("ziglang, for want of a C compiler", "install", "--target", str(zig), "ziglang")
     return [sys.executable, str(zig / "ziglang" / "__main__.py"), "cc"]
+
+
+def fetch(what: str, *arguments: str) -> None:
+    """Run pip. Raises NotToBeHad with its last words, which name ``what`` was to be fetched."""
+    done = subprocess.run([sys.executable, "-m", "pip", *arguments], capture_output=True, text=True)
+    if done.returncode:
+        words = (done.stdout + done.stderr).strip()
+        last = (words.splitlines() or ["no message"])[-1]
+        raise NotToBeHad(f"pip could not fetch {what}: {last}", excused=NO_INDEX in words)

@@ -15,12 +15,11 @@ from fiabench.npu_operator.schema import LAYOUTS
 
 _ENUMERATED = (
     *(torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.float16, torch.float32, torch.float64),
-    *(torch.complex32, torch.complex64, torch.complex128, torch.bool, torch.qint8, torch.quint8, torch.qint32),
-    *(torch.bfloat16, torch.quint4x2),
+    *(torch.complex32, torch.complex64, torch.complex128, torch.bool),
 )
 
 _OUT_DTYPES = dict(enumerate(_ENUMERATED)) | {
-    21: torch.bits8,
+    15: torch.bfloat16,
     23: torch.float8_e5m2,
     24: torch.float8_e4m3fn,
     285: torch.uint8,
@@ -30,7 +29,8 @@ _OUT_DTYPES = dict(enumerate(_ENUMERATED)) | {
     296: torch.uint8,
     297: torch.uint8,
 }
-"""What v2's ``*_dtype`` numbers stand for: torch's own below 285, torch_npu's above (uint8 holds what torch lacks)."""
+"""What v2's ``*_dtype`` numbers stand for: torch's own below 285, torch_npu's above (uint8 holds what torch lacks).
+torch's quantised dtypes, of which Meta tensors cannot be made, are left out."""
 
 _HIFLOAT8 = 290
 _FLOAT4_PAIRS = (296, 297)
@@ -155,7 +155,7 @@ def fusion_attention(
         # In floating point, as there: the last axis is cut off to a whole number.
         head_dim = query.size(2) / head_num
         value_dim = value.size(2) / (key.size(2) / head_dim) if head_dim and key.size(2) else 0
-        output[2] = int(head_num * value_dim)
+        output = [*output[:2], int(head_num * value_dim)]
     elif input_layout in ("BNSD", "BSND"):
         output = [batch, head_num, tokens] if input_layout == "BNSD" else [batch, tokens, head_num]
         output.append(value.size(3))
