@@ -8,6 +8,7 @@ from fiabench.cases import costs
 from fiabench.figures import NothingToDraw, labels, series, slide
 from fiabench.results.measurement import Measurement
 from fiabench.results.rundir import Run
+from fiabench.results.words import OF_EXCHANGE
 
 ABOUT = "Bus bandwidth of the all-to-all alone against bytes a rank, by Ulysses degree."
 
@@ -18,7 +19,7 @@ def draw(run: Run) -> Figure:
     if not measured:
         raise NothingToDraw("no all-to-all was measured alone")
     ranks = {m.case["ulysses"]: f"{m.case['ulysses']} ranks" for m in measured}
-    lines = series.group(measured, size, lambda m: m.case["ulysses"], ranks, series.OF_EXCHANGE)
+    lines = series.group(measured, size, lambda m: m.case["ulysses"], ranks, OF_EXCHANGE)
     figure, (axes,) = slide.slide(
         "Bus bandwidth of the all-to-all alone, by Ulysses degree",
         [labels.device_line(run.environment, lines.drawn), lines.common],

@@ -6,7 +6,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fiabench.figures import NothingToDraw, labels, series, slide, style
-from fiabench.figures.series import tokens
 from fiabench.results.measurement import Measurement
 from fiabench.results.rundir import Run
 
@@ -19,10 +18,11 @@ def draw(run: Run) -> Figure:
     measured = [m for m in run.measurements if m.measured and m.case["measure"] != "exchange"]
     if not measured:
         raise NothingToDraw("no attention was measured")
-    lines = series.group(measured, tokens, series.shard, series.shard_names(measured))
-    panels = ["total", "kernel"] if any("all_to_all" in m.metrics for m in lines.drawn) else ["kernel"]
+    length, length_name = series.lengths(measured)
+    lines = series.group(measured, length, series.shard, series.shard_names(measured))
+    panels = ["total", "kernel"] if any("closure_residual" in m.metrics for m in lines.drawn) else ["kernel"]
     figure, all_axes = slide.slide(
-        "Attention latency against sequence length, by head shard",
+        f"Attention latency against {length_name}{lines.by('head shard')}",
         [labels.device_line(run.environment, lines.drawn), lines.common],
         [labels.interval_note(lines.drawn, "total"), lines.note, labels.not_drawn_note(run.measurements)],
         columns=len(panels),
@@ -30,10 +30,10 @@ def draw(run: Run) -> Figure:
     )
     quadratic = [m for m in lines.drawn if m.case["seq_len_kv"] == m.case["seq_len_q"]]
     for axes, metric in zip(all_axes, panels, strict=True):
-        slide.draw_lines(axes, lines, tokens, slide.metric(metric))
+        slide.draw_lines(axes, lines, length, slide.metric(metric))
         axes.set_title(PANELS[metric])
-        axes.set_xlabel("sequence length (tokens)")
-        slide.measured_ticks(axes, map(tokens, lines.drawn), labels.tokens)
+        axes.set_xlabel(f"{length_name} (tokens)")
+        slide.measured_ticks(axes, map(length, lines.drawn), labels.tokens)
         if quadratic:
             guide(axes, quadratic, metric)
     slide.log_ticks(all_axes[0], "y", labels.seconds)
@@ -45,9 +45,9 @@ def draw(run: Run) -> Figure:
 
 def guide(axes: Axes, measured: list[Measurement], metric: str) -> None:
     """The line of slope two through the slowest of the longest sequences, across the axis."""
-    longest = max(measured, key=lambda m: (tokens(m), m.metrics[metric]["value"]))
+    longest = max(measured, key=lambda m: (m.case["seq_len_q"], m.metrics[metric]["value"]))
     ends = axes.get_xlim()
-    scale = 1.25 * longest.metrics[metric]["value"] / tokens(longest) ** 2
+    scale = 1.25 * longest.metrics[metric]["value"] / longest.case["seq_len_q"] ** 2
     axes.plot(
         ends,
         [scale * end**2 for end in ends],

@@ -1,4 +1,4 @@
-"""Where one attention's time goes, by Ulysses degree."""
+"""Where one attention's time goes, by head shard."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from fiabench.figures import NothingToDraw, labels, series, slide, style
-from fiabench.figures.series import tokens
 from fiabench.results.measurement import Measurement
 from fiabench.results.metrics import PHASES, by_rank, last_to_arrive
 from fiabench.results.rundir import Run
 from fiabench.results.units import percent
 
-ABOUT = "The phases of one Ulysses attention, stacked, by Ulysses degree for each sequence length."
+ABOUT = "The phases of one attention shared by several ranks, stacked, by head shard for each sequence length."
 
 LOOKS: dict[str, dict[str, Any]] = {
     "kernel": {"facecolor": "#0072B2"},
     "pack": {"facecolor": "#E69F00"},
     "transfer": {"facecolor": "#D55E00"},
     "unpack": {"facecolor": "#F0E442"},
+    "ring exchange": {"facecolor": "#CC79A7"},
+    "merge": {"facecolor": "#009E73"},
     "wait": {"facecolor": "white", "edgecolor": style.QUIET, "linewidth": 0.8, "hatch": "////"},
 }
 """The stack's parts from the axis outwards: kernels begin at zero, so that they compare best."""
@@ -37,16 +38,17 @@ LARGE_RESIDUAL = 0.05
 def draw(run: Run) -> Figure:
     """A panel for each sequence length, a bar for each head shard and variant."""
     measured = [m for m in run.measurements if m.measured and m.case["measure"] == "ulysses" and "kernel" in m.samples]
-    if not any(m.case["ulysses"] > 1 for m in measured):
-        raise NothingToDraw("no attention with Ulysses degree 2 or more was measured")
-    lines = series.group(measured, tokens, series.shard, series.shard_names(measured))
+    if not any(m.point.sequence_ranks > 1 for m in measured):
+        raise NothingToDraw("no attention that several ranks share was measured")
+    length, _ = series.lengths(measured)
+    lines = series.group(measured, length, series.shard, series.shard_names(measured))
     bars, left = lines.lines[:MAX_BARS], len(lines.lines) - MAX_BARS
-    lengths = sorted({tokens(m) for line in bars for m in line.points})
+    lengths = sorted({length(m) for line in bars for m in line.points})
     shown = [lengths[i] for i in sorted({round(i) for i in np.linspace(0, len(lengths) - 1, MAX_PANELS)})]
-    drawn = [m for line in bars for m in line.points if tokens(m) in shown]
+    drawn = [m for line in bars for m in line.points if length(m) in shown]
     large = any(abs(m.value("closure_residual") or 0) >= LARGE_RESIDUAL for m in drawn)
     figure, panels = slide.slide(
-        "Phases of one Ulysses attention",
+        "Phases of one attention, by head shard",
         [labels.device_line(run.environment, drawn), lines.common],
         [
             "bars: mean over the ranks, of the middle half of the iterations",
@@ -61,12 +63,12 @@ def draw(run: Run) -> Figure:
         sharey=True,
         keys=keys(drawn),
     )
-    for axes, length in zip(panels, shown, strict=True):
+    for axes, tokens in zip(panels, shown, strict=True):
         for row, line in enumerate(bars):
             for measurement in line.points:
-                if tokens(measurement) == length:
+                if length(measurement) == tokens:
                     bar(axes, row, measurement)
-        axes.set_title(f"{length:,.0f} tokens")
+        axes.set_title(f"{tokens:,.0f} tokens")
         axes.set_xlim(0, axes.dataLim.x1 * (1.25 if large else 1.08))
         axes.grid(axis="y", visible=False)
         axes.tick_params(axis="y", length=0)
@@ -82,7 +84,8 @@ def draw(run: Run) -> Figure:
 
 def keys(drawn: list[Measurement]) -> list[Artist]:
     """The legend's entries."""
-    entries: list[Artist] = [Patch(label=name, **look) for name, look in LOOKS.items()]
+    parts = {name for m in drawn for name, seconds in phases(m).items() if seconds}
+    entries: list[Artist] = [Patch(label=name, **look) for name, look in LOOKS.items() if name in parts]
     mark = {"color": style.INK, "linestyle": "none", "marker": "D", "markersize": 7}
     entries.append(slide.guide_key("end to end", **mark))
     if any(m.status == "unsettled" for m in drawn):
@@ -120,6 +123,8 @@ def phases(measurement: Measurement) -> dict[str, float]:
         "pack": sum((taken[name] for name in taken if name.startswith("pack")), start=zero),
         "transfer": sum(transfers, start=zero),
         "unpack": sum((taken[name] for name in taken if name.startswith("unpack")), start=zero),
+        "ring exchange": taken.get("ring_exchange", zero),
+        "merge": taken.get("merge", zero),
         "wait": sum((whole - least for whole, least in zip(exchanges, transfers, strict=True)), start=zero),
     }
     sums = sum(parts.values(), start=zero).mean(axis=0)

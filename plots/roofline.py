@@ -25,7 +25,7 @@ def draw(run: Run) -> Figure:
     bandwidth = peak.get("memory_bandwidth")
     roofs = kernel.peaks_of(run, lines.drawn)
     figure, (axes,) = slide.slide(
-        "Roofline of one rank's attention kernel, by head shard",
+        f"Roofline of one rank's attention kernel{lines.by('head shard')}",
         [labels.device_line(run.environment, lines.drawn), lines.common],
         [
             "intensity: FLOPs by the least bytes (q, k, v read once, the output written once)",
@@ -43,7 +43,7 @@ def draw(run: Run) -> Figure:
     widen(axes)
     slide.log_ticks(axes, "x", lambda value: f"{value:,.10g}")
     slide.log_ticks(axes, "y", lambda value: labels.rate(value, "FLOP/s"))
-    slide.name_columns(axes, {intensity(m): labels.tokens(m.case["seq_len_q"]) for m in lines.drawn}, "tokens")
+    name_lengths(axes, lines.drawn)
     axes.set_xlabel("arithmetic intensity (FLOP/byte)")
     axes.set_ylabel("achieved by the kernel")
     slide.legend(axes, lines, "head shard", joined=False)
@@ -54,6 +54,13 @@ def intensity(measurement: Measurement) -> float:
     """FLOP for each byte that the kernel cannot avoid to move."""
     case = measurement.point
     return costs.kernel_flops(case) / costs.kernel_min_bytes(case)
+
+
+def name_lengths(axes: Axes, drawn: list[Measurement]) -> None:
+    """Names the sequence lengths above the axes, but for decode, whose intensity does not tell them."""
+    names = {intensity(m): labels.tokens(m.case["seq_len_q"]) for m in drawn if m.case["seq_len_q"] > 1}
+    if names:
+        slide.name_columns(axes, names, "tokens")
 
 
 def draw_roofs(axes: Axes, roofs: dict[float, list[str]], bandwidth: float | None) -> None:

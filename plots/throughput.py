@@ -5,10 +5,12 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 
 from fiabench.figures import NothingToDraw, kernel, labels, series, slide, style
-from fiabench.figures.series import tokens
 from fiabench.results.rundir import Run
 
 ABOUT = "FLOP/s that one rank's kernel achieves against sequence length, by head shard, with the hardware's peak."
+
+FARTHEST_PEAK = 10
+"""Times the highest throughput; a peak beyond would leave the lines on the axis, as in decode."""
 
 
 def draw(run: Run) -> Figure:
@@ -16,26 +18,30 @@ def draw(run: Run) -> Figure:
     measured = [m for m in run.measurements if m.measured and "achieved_flops" in m.metrics]
     if not measured:
         raise NothingToDraw("no kernel was measured")
-    lines = series.group(measured, tokens, series.shard, series.shard_names(measured))
+    length, length_name = series.lengths(measured)
+    lines = series.group(measured, length, series.shard, series.shard_names(measured))
     peaks = kernel.peaks_of(run, lines.drawn)
+    highest = max(kernel.throughput(m).value for m in lines.drawn)
+    near = [peak for peak in peaks if peak <= FARTHEST_PEAK * highest]
+    beyond = [peak_name(peak, dtypes) for peak, dtypes in peaks.items() if peak not in near]
     figure, (axes,) = slide.slide(
-        "Kernel throughput of one rank against sequence length, by head shard",
+        f"Kernel throughput of one rank against {length_name}{lines.by('head shard')}",
         [labels.device_line(run.environment, lines.drawn), lines.common],
         [
             "FLOP/s: 4 x head dim for each attended pair of query and key, by the kernel's median on the slowest rank",
             labels.interval_note(lines.drawn, "kernel"),
             "" if peaks else "peak unknown for this device: no line for it",
+            f"far beyond the axis: {', '.join(beyond)}" if beyond else "",
             lines.note,
             labels.not_drawn_note(run.measurements),
         ],
     )
-    slide.draw_lines(axes, lines, tokens, kernel.throughput)
-    slide.measured_ticks(axes, map(tokens, lines.drawn), labels.tokens)
-    for peak, dtypes in peaks.items():
+    slide.draw_lines(axes, lines, length, kernel.throughput)
+    slide.measured_ticks(axes, map(length, lines.drawn), labels.tokens)
+    for peak in near:
         axes.axhline(peak, color=style.INK, linestyle="-", linewidth=1.4, gid="peak")
-        name = f"{', '.join(dtypes)} peak: {labels.rate(peak, 'FLOP/s')}"
         axes.annotate(
-            name,
+            peak_name(peak, peaks[peak]),
             (0.01, peak),
             xycoords=axes.get_yaxis_transform(),
             xytext=(0, -5),
@@ -44,7 +50,11 @@ def draw(run: Run) -> Figure:
             fontsize=13,
         )
     slide.zero_based(axes, lambda value: labels.rate(value, "FLOP/s"))
-    axes.set_xlabel("sequence length (tokens)")
+    axes.set_xlabel(f"{length_name} (tokens)")
     axes.set_ylabel("achieved by the kernel")
     slide.legend(axes, lines, "head shard")
     return figure
+
+
+def peak_name(peak: float, dtypes: list[str]) -> str:
+    return f"{', '.join(dtypes)} peak: {labels.rate(peak, 'FLOP/s')}"

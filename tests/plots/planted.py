@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from fiabench.cases.case import Case
+from fiabench.cases import costs
+from fiabench.cases.case import MASKS, Case
 from fiabench.devices.peaks import find_peak
 from fiabench.results import metrics
 from fiabench.results.measurement import FAILED, LEFT_OUT, Measurement
@@ -77,12 +78,16 @@ def measured(
     unpack: float = 0.0,
     residual: float = 0.0,
     status: str = "ok",
+    around: float = 0.0,
+    merge: float = 0.0,
+    peak_memory: float | None = None,
 ) -> Measurement:
     """A measurement whose phases take exactly these seconds in all, half of each phase on either side of the kernel.
 
     Rank 0 is late: the others are done with their kernels ``wait`` earlier and wait for it in the exchange after, so
     that all ranks end together. ``residual`` is what end to end takes beyond the phases. Samples scatter by 1 % around
-    it all, the same in every phase of an iteration.
+    it all, the same in every phase of an iteration. With a ring, ``around`` and ``merge`` are its phases' seconds;
+    ``peak_memory`` is in bytes.
     """
     world = planted.world_size
     threads = planted.threads or max(1, environment["cores"] // world)
@@ -110,12 +115,15 @@ def measured(
         line.samples = {"exchange_in": phase(transfer, wait)}
     elif planted.exchange == "none":
         line.samples = {"kernel": phase(kernel)}
+        if planted.ring > 1:
+            line.samples |= {"ring_exchange": phase(around), "merge": phase(merge)}
     else:
         line.samples = {
             "pack_in": phase(pack / 2),
             "exchange_in": phase(transfer / 2),
             "unpack_in": phase(unpack / 2),
             "kernel": phase(kernel, -wait),
+            **({"ring_exchange": phase(around), "merge": phase(merge)} if planted.ring > 1 else {}),
             "pack_out": phase(pack / 2),
             "exchange_out": phase(transfer / 2, wait),
             "unpack_out": phase(unpack / 2),
@@ -123,7 +131,7 @@ def measured(
     whole = sum(metrics.by_rank(ranks) for ranks in line.samples.values()) + residual
     line.samples[metrics.END_TO_END] = {str(rank): whole[rank].tolist() for rank in range(len(whole))}
     peak = (environment["peak"] or {}).get("flops", {}).get(planted.dtype)
-    line.metrics = metrics.compute(planted, line.samples, peak, None)
+    line.metrics = metrics.compute(planted, line.samples, peak, peak_memory)
     return line
 
 
@@ -159,6 +167,7 @@ def quick(path: Path) -> Run:
                 unpack=0.003,
                 residual=0.004 if planted.ulysses > 1 else 0.0,
                 status="unsettled" if unsettled else "ok",
+                peak_memory=costs.memory_bytes(planted),
             )
         )
     measurements.append(measured(case(8192, 4, heads=8), CPU, status="timeout"))
@@ -190,6 +199,7 @@ def wan(path: Path, exchanges: tuple[str, ...] = ("separate",)) -> Run:
                             wait=0.02 * kernel,
                             unpack=moved / 800e9,
                             residual=20e-6,
+                            peak_memory=costs.memory_bytes(planted),
                         )
                     )
     return run_of(path, NPU, measurements)
@@ -209,6 +219,54 @@ def all_to_all(path: Path, degrees: tuple[int, ...] = (2, 4, 8)) -> Run:
                     transfer=30e-6 + (1 << power) * (ulysses - 1) / ulysses / (ulysses * 20e9),
                     wait=10e-6,
                     status="unsettled" if unsettled else "ok",
+                )
+            )
+    return run_of(path, NPU, measurements)
+
+
+def masks(path: Path) -> Run:
+    """The four masks on one rank's heads, as sweeps/masks.yaml has them: half the work, and a mask of S x S bytes."""
+    measurements = []
+    for length in (1024, 4096, 16_384):
+        for mask in MASKS:
+            planted = case(length, 4, tp=2, measure="kernel", mask=mask)
+            bytes_of_mask = length**2 if mask == "causal_full" else 0
+            seconds = costs.kernel_flops(planted) / 200e12 + 30e-6 + bytes_of_mask / 500e9
+            memory = 2 * costs.kernel_min_bytes(planted) + 2 * bytes_of_mask
+            measurements.append(measured(planted, NPU, kernel=seconds, peak_memory=memory))
+    return run_of(path, NPU, measurements)
+
+
+def decode(path: Path) -> Run:
+    """One query token over a paged cache and another, by batch and key tokens, of 8 of 64 heads and a kv head of 8."""
+    measurements = []
+    for keys in (1024, 4096, 32_768):
+        for batch in (1, 32):
+            for cache in ("contiguous", "paged_BNBD_128", "paged_NZ_128"):
+                planted = case(1, tp=8, measure="kernel", heads=64, seq_len_kv=keys, batch=batch, kv_cache=cache)
+                planted = planted._replace(kv_heads=8, kv_heads_per_rank=1, mask="causal")
+                seconds = costs.kernel_min_bytes(planted) / (1.2e12 if cache == "contiguous" else 1.0e12) + 12e-6
+                measurements.append(measured(planted, NPU, kernel=seconds, peak_memory=2**28))
+    return run_of(path, NPU, measurements)
+
+
+def usp(path: Path) -> Run:
+    """Ways to share one sequence among up to eight ranks: Ulysses, a ring, and both."""
+    measurements = []
+    for length in (25_200, 75_600):
+        for ulysses, ring in ((1, 1), (2, 1), (4, 1), (8, 1), (1, 2), (1, 4), (2, 2), (4, 2), (2, 4)):
+            planted = case(length, ulysses, ring=ring)
+            moved = 4 * planted.heads_per_rank * length // ring * 128 * 2
+            measurements.append(
+                measured(
+                    planted,
+                    NPU,
+                    kernel=costs.kernel_flops(planted) / 200e12 + 40e-6 * ring,
+                    pack=moved / 700e9,
+                    transfer=moved / 90e9,
+                    unpack=moved / 800e9,
+                    around=costs.ring_bytes(planted) / 90e9,
+                    merge=(ring - 1) * moved / 400e9,
                 )
             )
     return run_of(path, NPU, measurements)

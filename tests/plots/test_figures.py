@@ -10,7 +10,7 @@ from fiabench.figures import NothingToDraw
 from tests.plots import planted
 from tests.plots.reading import by_gid, legend_of, named, words
 
-DRAWN_OF_QUICK = ("latency", "throughput", "phases", "efficiency", "roofline")
+DRAWN_OF_QUICK = ("latency", "memory", "throughput", "phases", "efficiency", "roofline")
 
 
 @pytest.mark.parametrize("name", DRAWN_OF_QUICK)
@@ -176,6 +176,108 @@ def test_roofline_of_a_peak_without_bandwidth_is_flat(draw, tmp_path):
     (roof,) = by_gid(figure.axes[0], "roof")
     assert set(roof.get_ydata()) == {1e12}
     assert "memory bandwidth unknown" in words(figure)
+
+
+def test_memory_draws_each_mask_with_what_it_takes(draw, tmp_path):
+    (axes,) = (figure := draw("memory", planted.masks(tmp_path / "run"))).axes
+    lines = named(axes)
+    assert list(lines) == ["no mask", "causal", "causal_top_left", "causal_full"]
+    without = 4 * 5 * 16_384 * 128 * 4
+    assert lines["causal"].get_ydata()[-1] == pytest.approx(without)
+    assert lines["causal_full"].get_ydata()[-1] == pytest.approx(without + 2 * 16_384**2)
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+    assert "most that the case took of the device allocator" in words(figure)
+    assert "by head shard" not in words(figure), "there is one"
+    assert "tp2 x u4 (5 heads)" in words(figure)
+
+
+def test_decode_is_drawn_by_its_keys(draw, tmp_path):
+    run = planted.decode(tmp_path / "run")
+    for name, against in (("latency", "Attention latency"), ("throughput", "Kernel throughput of one rank")):
+        figure = draw(name, run)
+        (axes,) = figure.axes
+        assert axes.get_xlabel() == "key length (tokens)"
+        assert f"{against} against key length" in words(figure)
+        assert "1 query token" in words(figure)
+        assert named(axes)["batch 32 paged BNBD 128"].get_xdata() == pytest.approx([1024, 4096, 32_768])
+        assert not by_gid(axes, "quadratic")
+
+
+def test_a_peak_far_beyond_the_throughput_is_said_and_not_drawn(draw, tmp_path, wan):
+    figure = draw("throughput", planted.decode(tmp_path / "run"))
+    assert not by_gid(figure.axes[0], "peak")
+    assert "far beyond the axis: bf16 peak: 294.9 TFLOP/s" in words(figure)
+    assert figure.axes[0].get_ylim()[1] < 12e12
+    assert "beyond" not in words(draw("throughput", wan))
+
+
+def test_the_roofline_of_decode_names_no_length_of_one(draw, tmp_path):
+    figure = draw("roofline", planted.decode(tmp_path / "run"))
+    assert not figure.axes[0].child_axes
+    point = named(figure.axes[0])["batch 1 not paged"]
+    assert point.get_xdata() == pytest.approx([8, 8, 8], rel=0.01), "eight query heads use what a kv head moves"
+
+
+def test_prefill_and_decode_of_one_run_share_an_axis(draw, tmp_path):
+    cases = [planted.case(length, measure="kernel") for length in (1024, 4096)]
+    cases += [planted.case(1, measure="kernel", seq_len_kv=length) for length in (1024, 4096)]
+    run = planted.run_of(
+        tmp_path / "run", planted.NPU, [planted.measured(it, planted.NPU, kernel=1e-3) for it in cases]
+    )
+    lines = named(draw("latency", run).axes[0])
+    assert {name: list(line.get_xdata()) for name, line in lines.items()} == {
+        "as many kv tokens": [1024, 4096],
+        "1 query token": [1024, 4096],
+    }
+
+
+def test_a_ring_and_its_merge_are_parts_of_the_stack(draw, tmp_path):
+    run = planted.usp(tmp_path / "run")
+    first, *_ = (figure := draw("phases", run)).axes
+    names = [text.get_text() for text in first.get_yticklabels()]
+    row = names.index("tp1 x u2 x ring2 (20 heads)")
+    width = {
+        stack.get_label(): bar.get_width()
+        for stack in first.containers
+        for bar in stack
+        if bar.get_y() < row < bar.get_y() + bar.get_height()
+    }
+    point = planted.case(25_200, 2, ring=2)
+    assert width["ring exchange"] == pytest.approx(costs.ring_bytes(point) / 90e9, rel=1e-2)
+    assert width["merge"] == pytest.approx(4 * 20 * 12_600 * 128 * 2 / 400e9, rel=1e-2)
+    assert width["kernel"] == pytest.approx(costs.kernel_flops(point) / 200e12 + 80e-6, rel=1e-2)
+    assert {"ring exchange", "merge"} <= set(legend_of(figure))
+
+
+def test_phases_without_a_ring_have_no_key_for_it(draw, quick):
+    assert not {"ring exchange", "merge"} & set(legend_of(draw("phases", quick)))
+
+
+def test_efficiency_counts_the_ranks_of_ulysses_and_ring(draw, tmp_path):
+    run = planted.usp(tmp_path / "run")
+    lines = named(draw("efficiency", run).axes[0])
+    assert {name: list(line.get_xdata()) for name, line in lines.items() if name.startswith("25,200")} == {
+        "25,200 tokens · no ring": [2, 4, 8],
+        "25,200 tokens · ring2": [2, 4, 8],
+        "25,200 tokens · ring4": [4, 8],
+    }
+    total = {
+        (made.case["ulysses"], made.case["ring"]): made.metrics["total"]["value"]
+        for made in run.measurements
+        if made.case["seq_len_q"] == 25_200
+    }
+    assert lines["25,200 tokens · ring2"].get_ydata()[1] == pytest.approx(total[1, 1] / 4 / total[2, 2])
+
+
+def test_a_run_of_an_earlier_version_is_drawn(draw, tmp_path):
+    measurements = [
+        planted.measured(planted.case(1024, degree), planted.CPU, kernel=1.0, transfer=0.1) for degree in (1, 2)
+    ]
+    for made in measurements:
+        for key in ("inputs", "kv_cache", "ring", "cfg", "against"):
+            del made.case[key]
+    run = planted.run_of(tmp_path / "run", planted.CPU, measurements)
+    assert list(named(draw("latency", run).axes[0])) == ["tp1 x u1 (40 heads)", "tp1 x u2 (20 heads)"]
 
 
 def test_bandwidth_draws_busbw_by_degree(draw, tmp_path):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -30,7 +33,8 @@ def print_run(out: Console, run: Run) -> None:
     out.print(Text(headline(run), style="bold"))
     for section in pivot.sections(run.measurements):
         out.print(Text(section.title, style="italic"))
-        out.print(section_table(section, plain=not out.is_terminal))
+        for table in section_tables(section, out.width, plain=not out.is_terminal):
+            out.print(table)
     for line in cells.legend(run.measurements):
         out.print(Text(line, style="dim"))
     for line in cells.reasons(run.measurements):
@@ -50,14 +54,33 @@ def headline(run: Run) -> str:
     return f"{run.header['sweep']['name']} on {ran_on(run.environment)}" + (f": {caution}" if caution else "")
 
 
-def section_table(section: pivot.Section, plain: bool) -> Table:
-    table = Table(box=box.ASCII if plain else box.ROUNDED, show_lines=True)
-    table.add_column(section.row_label, justify="right", no_wrap=True)
-    for column in section.columns:
-        table.add_column("\n".join(column))
-    for title, row in section.rows:
-        table.add_row("\n".join(title), *map(_cell, row))
-    return table
+def section_tables(section: pivot.Section, width: int, plain: bool) -> Iterator[Table]:
+    """The section as a table, or where its columns do not fit ``width`` characters as several, one below the other."""
+    texts = [[_cell(found) for found in row] for _, row in section.rows]
+    titles = ["\n".join(column) for column in section.columns]
+    rows = ["\n".join(title) for title, _ in section.rows]
+    label_width = _width([section.row_label, *rows])
+    room, start = width - label_width - 1, 0
+    while start < len(titles):
+        end, used = start, 0
+        while end < len(titles):
+            used += _width([titles[end], *(row[end].plain for row in texts)])
+            if used > room and end > start:
+                break
+            end += 1
+        table = Table(box=box.ASCII if plain else box.ROUNDED, show_lines=True)
+        table.add_column(section.row_label, justify="right", no_wrap=True)
+        for title in titles[start:end]:
+            table.add_column(title)
+        for row_title, row in zip(rows, texts, strict=True):
+            table.add_row(row_title, *row[start:end])
+        yield table
+        start = end
+
+
+def _width(texts: list[str]) -> int:
+    """Of a column that holds ``texts``, with the spaces and the line beside it."""
+    return max(cell_len(line) for text in texts for line in text.split("\n")) + 3
 
 
 def _cell(measurements: list[Measurement]) -> Text:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from fiabench.results import words
 from fiabench.results.environment import provenance, ran_on
 from fiabench.results.measurement import Measurement
 
@@ -64,27 +65,30 @@ def oversubscription(drawn: Sequence[Measurement]) -> str:
         return ""
     if len(shared) == len(drawn):
         return "oversubscribed: more ranks than cores"
-    degrees = sorted({measurement.case["ulysses"] for measurement in shared})
-    return f"{', '.join(f'u{degree}' for degree in degrees)} oversubscribed: more ranks than cores"
+    degrees = sorted({(case.ulysses, case.ring) for case in (measurement.point for measurement in shared)})
+    names = [f"u{ulysses}" + (f" x ring{ring}" if ring > 1 else "") for ulysses, ring in degrees]
+    return f"{', '.join(names)} oversubscribed: more ranks than cores"
 
 
 def groups(drawn: Sequence[Measurement]) -> str:
     """Which part of the described deployments ran, where it was not the whole: `tp2: one of 2 groups`."""
-    parts: dict[str, set[int]] = {}
+    parts: dict[str, set[tuple[int, int]]] = {}
+    siblings = {(case.tp, case.cfg) for case in (measurement.point for measurement in drawn)}
     for measurement in drawn:
-        described, ran = (measurement.timing.get(key) for key in ("described_world_size", "world_size"))
-        if not described or not ran or described <= ran:
-            continue
-        if ran == measurement.case["ulysses"]:
-            parts.setdefault(f"one of {described // ran} groups", set()).add(measurement.case["tp"])
-        else:
-            parts.setdefault(f"{ran} of {described} ranks", set())
+        if part := words.part_that_ran(measurement):
+            case = measurement.point
+            parts.setdefault(part, set()).add((case.tp, case.cfg))
     if len(parts) > 2:
         return "a part of each deployment ran"
-    everywhere = len({measurement.case["tp"] for measurement in drawn}) == 1
+
+    def named(tp: int, cfg: int) -> str:
+        return f"tp{tp}" + (f" x cfg{cfg}" if cfg > 1 else "")
+
     return SEPARATOR.join(
-        text if everywhere or not degrees else f"{', '.join(f'tp{degree}' for degree in sorted(degrees))}: {text}"
-        for text, degrees in parts.items()
+        text
+        if len(siblings) == 1 or "group" not in text
+        else f"{', '.join(named(*of) for of in sorted(those))}: {text}"
+        for text, those in parts.items()
     )
 
 

@@ -256,12 +256,16 @@ def _roomy(axes: Axes, names: dict[float, str]) -> list[float]:
     return kept
 
 
-def log_ticks(axes: Axes, which: str, text: Callable[[float], str]) -> None:
-    """A logarithmic axis with labels at powers of ten, and at 2 and 5 between them where it spans less than three."""
-    getattr(axes, f"set_{which}scale")("log")
+def log_ticks(axes: Axes, which: str, text: Callable[[float], str], base: int = 10) -> None:
+    """A logarithmic axis with labels at powers of ten, and at 2 and 5 between them where it spans less than three.
+
+    For sizes in bytes ``base`` is 2, and the labels are at its powers.
+    """
+    getattr(axes, f"set_{which}scale")("log", base=base)
     axis = getattr(axes, f"{which}axis")
     low, high = getattr(axes, f"get_{which}lim")()
-    axis.set_major_locator(LogLocator(10, (1.0,) if np.log10(high / low) > 3 else (1.0, 2.0, 5.0), numticks=20))
+    between = (1.0, 2.0, 5.0) if base == 10 and np.log10(high / low) <= 3 else (1.0,)
+    axis.set_major_locator(LogLocator(base, between, numticks=20))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))
 
