@@ -1,0 +1,33 @@
+"""torch's scaled_dot_product_attention on cuDNN's attention, for CUDA."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from fiabench.cases.case import Case
+from fiabench.ops import _sdpa_call
+from fiabench.ops._limits import Limits
+
+ABOUT = "scaled_dot_product_attention on cuDNN's attention"
+
+_BACKEND = _sdpa_call.Backend(
+    "CUDNN_ATTENTION",
+    Limits("sdpa_cudnn", devices=("cuda",)),
+    cuda=Limits("sdpa_cudnn", dtypes=("fp16", "bf16"), max_head_dim=256),
+    step=8,
+)
+
+
+def unsupported(case: Case, device: str) -> str | None:
+    return _sdpa_call.unsupported(case, device, _BACKEND)
+
+
+def emulated(device: str) -> bool:
+    del device
+    return False
+
+
+def prepare(case: Case, query: Tensor, key: Tensor, value: Tensor) -> Callable[[], Tensor]:
+    return _sdpa_call.prepare(case, query, key, value, _BACKEND.name)
