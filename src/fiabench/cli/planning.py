@@ -154,7 +154,7 @@ def _case_table(plan: Plan, machine: Machine, plain: bool) -> Table:
         ranks = f"{case.world_size}" if described == case.world_size else f"{case.world_size} of {described}"
         table.add_row(
             label(case, beside),
-            "" if case.measure == "exchange" else _shapes(case),
+            "" if case.measure == "exchange" else shape_on_rank(case),
             ranks,
             units.size(needed),
             units.rate(flops, "FLOP") if flops else "",
@@ -165,7 +165,7 @@ def _case_table(plan: Plan, machine: Machine, plain: bool) -> Table:
     return table
 
 
-def _shapes(case: Case) -> str:
+def shape_on_rank(case: Case) -> str:
     """[B, N, S, D] of one rank's queries, and of its keys where they differ; of one step, in a ring."""
     queries, keys = case.seq_len_q, case.seq_len_kv
     if case.measure != "kernel":

@@ -99,9 +99,9 @@ def varying(cases: Sequence[Case]) -> list[str]:
 
 def label(case: Case, beside: Sequence[str]) -> str:
     """A case in a few words, for a person who knows the sweep; ``beside`` are fields in which its cases differ."""
-    names = [words.FIELDS[name].name(words.FIELDS[name].read(case)) for name in beside]
+    names = [words.FIELDS[name].common(words.FIELDS[name].read(case)) for name in beside]
     if case.measure == "exchange":
-        return " ".join([f"all-to-all {units.size(case.exchange_bytes)} u{case.ulysses}", *names])
+        return " ".join(filter(None, [f"all-to-all {units.size(case.exchange_bytes)} u{case.ulysses}", *names]))
     tokens = f"{case.seq_len_q:,} tokens"
     if case.seq_len_kv != case.seq_len_q:
         tokens = f"{case.seq_len_q:,} x {case.seq_len_kv:,} tokens"

@@ -73,7 +73,8 @@ def section_tables(section: pivot.Section, width: int, plain: bool) -> Iterator[
         for title in titles[start:end]:
             table.add_column(title)
         for row_title, row in zip(rows, texts, strict=True):
-            table.add_row(row_title, *row[start:end])
+            if any(row[start:end]):
+                table.add_row(row_title, *row[start:end])
         yield table
         start = end
 

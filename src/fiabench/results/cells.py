@@ -23,7 +23,8 @@ def cell(measurement: Measurement) -> list[str]:
     if measurement.case["measure"] == "exchange":
         return [*lines, f"busbw {shown('busbw')}", f"wait {shown('wait')}"]
     throughput = [shown("achieved_flops")] + ([f"MFU {shown('mfu')}"] if "mfu" in measurement.metrics else [])
-    padding = [f"padding {shown('padding')}"] if "padding" in measurement.metrics else []
+    share = measurement.value("padding")
+    padding = [f"padding {100 * share:.2g} %"] if share else []
     if "closure_residual" not in measurement.metrics:
         peak = [f"peak {shown('peak_memory')}"] if "peak_memory" in measurement.metrics else []
         return [*lines, *throughput, *peak, *padding]
