@@ -113,3 +113,85 @@ def test_fake_tensors_run_through_it():
         output, _ = fia(query, query, query, num_heads=4, input_layout="BNSD")
     assert output.shape == query.shape
     assert output.device.type == "cpu"
+
+
+@pytest.mark.parametrize("shape", [(2, 4, 8, 0), (2, 4, 0, 16), (0, 4, 8, 16)])
+def test_an_empty_axis_stays(shape):
+    query = torch.empty(shape, dtype=torch.float16, device="meta")
+    output, lse = fia(query, query, query, num_heads=4, input_layout="BNSD", softmax_lse_flag=True)
+    assert output.shape == shape
+    assert lse.shape == (*shape[:3], 1)
+
+
+def test_a_value_without_elements_leaves_the_querys_head_dim():
+    query, value = (torch.empty(2, 8, 4, dim, dtype=torch.float16, device="meta") for dim in (16, 0))
+    assert fia(query, value, value, num_heads=4, input_layout="BSND_BNSD")[0].shape == (2, 4, 8, 16)
+
+
+def test_the_second_version_has_the_same_outputs_under_its_own_names():
+    query = torch.empty(2, 8, 64, dtype=torch.bfloat16, device="meta")
+    outputs = torch.ops.npu.npu_fused_infer_attention_score_v2(query, query, query, num_query_heads=4)
+    assert [tuple(output.shape) for output in outputs] == [(2, 8, 64), (0,)]
+    outputs = torch.ops.npu.npu_fused_infer_attention_score_v2(
+        query, query, query, num_query_heads=4, return_softmax_lse=True, input_layout="BSH_NBSD"
+    )
+    assert [tuple(output.shape) for output in outputs] == [(4, 2, 8, 16), (2, 4, 8, 1)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "dtype"),
+    [
+        ({}, torch.float16),
+        ({"query_rope": torch.empty(1, dtype=torch.bfloat16, device="meta")}, torch.bfloat16),
+        ({"out_dtype": 24}, torch.float8_e4m3fn),
+        ({"quant_scale_out": torch.empty(1, device="meta")}, torch.int8),
+        ({"quant_scale_out": torch.empty(1, device="meta"), "out_dtype": 291}, torch.float8_e5m2),
+    ],
+)
+def test_quantised_outputs_of_the_second_version(arguments, dtype):
+    query = torch.empty(2, 4, 8, 16, dtype=torch.int8, device="meta")
+    operator = torch.ops.npu.npu_fused_infer_attention_score_v2
+    assert operator(query, query, query, num_query_heads=4, input_layout="BNSD", **arguments)[0].dtype == dtype
+
+
+@pytest.mark.parametrize(
+    ("layout", "shape", "output"),
+    [
+        ("BSH", (2, 8, 64), (2, 8, 64)),
+        ("BSND", (2, 8, 4, 16), (2, 8, 4, 16)),
+        ("BNSD_BSND", (2, 4, 8, 16), (2, 8, 4, 16)),
+        ("no layout", (2, 4), (2, 4)),
+    ],
+)
+def test_prompt_flash_attention_outputs(layout, shape, output):
+    """The real Meta kernel looks at two layouts and checks nothing."""
+    query = torch.empty(shape, dtype=torch.float16, device="meta")
+    assert torch.ops.npu.npu_prompt_flash_attention(query, query, query, input_layout=layout).shape == output
+
+
+@pytest.mark.parametrize(
+    ("layout", "shape", "output", "statistics"),
+    [
+        ("BSH", (2, 8, 64), (2, 8, 64), (2, 4, 8, 8)),
+        ("SBH", (8, 2, 64), (8, 2, 64), (2, 4, 8, 8)),
+        ("BSND", (2, 8, 4, 16), (2, 8, 4, 16), (2, 4, 8, 8)),
+        ("BNSD", (2, 4, 8, 16), (2, 4, 8, 16), (2, 4, 8, 8)),
+        ("TND", (11, 4, 16), (11, 4, 16), (11, 4, 8)),
+    ],
+)
+def test_fusion_attention_outputs(layout, shape, output, statistics):
+    query = torch.empty(shape, dtype=torch.bfloat16, device="meta")
+    result, largest, total, empty, *numbers = torch.ops.npu.npu_fusion_attention(query, query, query, 4, layout)
+    assert (result.shape, result.dtype) == (output, torch.bfloat16)
+    assert largest.shape == total.shape == statistics
+    assert largest.dtype == total.dtype == torch.float32
+    assert (tuple(empty.shape), empty.dtype, numbers) == ((0,), torch.bfloat16, [0, 0, 0])
+
+
+def test_out_has_no_meta_kernel():
+    """As in torch_npu."""
+    query = torch.empty(2, 4, 8, 16, dtype=torch.float16, device="meta")
+    with pytest.raises(NotImplementedError):
+        torch.ops.npu.npu_fused_infer_attention_score.out(
+            query, query, query, num_heads=4, input_layout="BNSD", out=[query, query]
+        )

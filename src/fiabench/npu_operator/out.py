@@ -17,6 +17,7 @@ import torch
 from fiabench.npu_operator.errors import not_emulated, tiling_error
 from fiabench.npu_operator.schema import LAYOUTS
 from fiabench.npu_operator.shapes import compare_shape
+from fiabench.npu_operator.single_checks import dtype_name
 
 Operator = Callable[..., tuple[torch.Tensor, torch.Tensor]]
 
@@ -50,7 +51,7 @@ def into_given(operator: Operator, lse_flag: str) -> Operator:
             raise not_emulated(f"attention_out's dtype is {attention_out.dtype}, it should be {results[0].dtype}")
         if arguments.get(lse_flag, False):
             if softmax_lse.dtype != torch.float32:
-                text = f"only support dtype FLOAT32, but got {softmax_lse.dtype}"
+                text = f"only support dtype FLOAT32, but got {dtype_name(softmax_lse)}"
                 raise tiling_error(text, "CheckSoftmaxLseDType", _FILE)
             axes = "TN1" if "T" in axes else "BNS11"
             compare_shape("CheckSoftmaxLseShape", "softmax_lse", axes, softmax_lse.shape, results[1].shape)
