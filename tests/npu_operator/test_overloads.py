@@ -6,12 +6,22 @@ import pytest
 import torch
 
 import fiabench.npu_operator
+from fiabench.npu_operator import has
+from fiabench.npu_operator.schema import SCHEMAS
 
 pytestmark = pytest.mark.skipif(not fiabench.npu_operator.provided(), reason="torch_npu provides the operator here")
 
 COMPRESSED = torch.ones(2048, 2048, dtype=torch.bool).triu_(1)
 
 npu = torch.ops.npu
+
+
+def test_all_are_provided_together():
+    """And with them their overloads; what is not among them is said to be missing."""
+    assert all(map(has, SCHEMAS))
+    assert not has("npu_incre_flash_attention")
+    assert not has("npu_prompt_flash_attention.out")
+
 
 CALLS = {
     "plain": ((2, 4, 8, 16), (2, 2, 10, 16), {"input_layout": "BNSD"}),

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from fiabench.npu_operator.schema import SCHEMAS
-
 FAKE = """
 import torch
 fake = torch.library.Library("npu", "DEF")
@@ -121,13 +119,6 @@ def test_a_torch_npu_that_breaks_off_halfway_is_not_joined(tmp_path):
     lines = run(REPORT, folder)
     assert lines[0] == "False torch_npu"
     assert "undefined symbol" in lines[1]
-
-
-def test_all_are_provided_together():
-    """And with them the overloads; what is not among them is said to be missing."""
-    names = [*SCHEMAS, "npu_incre_flash_attention", "npu_prompt_flash_attention.out"]
-    script = f"import fiabench.npu_operator as n\nprint(*[name for name in {names} if not n.has(name)])"
-    assert run(script) == ["npu_incre_flash_attention npu_prompt_flash_attention.out"]
 
 
 def test_torch_npu_cannot_be_imported_after_ours(tmp_path):

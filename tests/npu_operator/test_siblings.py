@@ -74,7 +74,7 @@ def hidden(mask, mode, seq_q, seq_kv, tokens):
     return torch.stack(planes)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(masked_calls(), st.sampled_from(["BSH", "BSND", "BNSD", "BNSD_BSND"]), st.sampled_from([0, 10]))
 def test_prompt_flash_attention(call, layout, precise):
     sizes, mask, mode, tokens, mask_dtype = call
@@ -137,7 +137,7 @@ def test_prompt_flash_attention_leaves_out_padded_tokens(mode):
         assert not output[index, :, queries:].any()
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     masked_calls(with_heads=True),
     st.sampled_from(["BSH", "SBH", "BSND", "BNSD", "bnsd"]),

@@ -15,7 +15,7 @@ import torch
 from fiabench.npu_operator.attend import Kernel, attend
 from fiabench.npu_operator.contiguity import contiguous
 from fiabench.npu_operator.errors import not_emulated
-from fiabench.npu_operator.masking import Masking, four_axes
+from fiabench.npu_operator.masking import four_axes
 from fiabench.npu_operator.parse import Geometry
 from fiabench.npu_operator.schema import TOKENS_MAX
 from fiabench.npu_operator.sibling_checks import (
@@ -179,7 +179,7 @@ def fusion_attention(kernel: Kernel) -> Callable[..., FusionOutputs]:
             key,
             value,
             geometry,
-            _head_by_head(kernel),
+            kernel,
             atten_mask=None if atten_mask is None else four_axes(atten_mask, by_batch=False),
             block_table=None,
             scale=scale,
@@ -216,28 +216,6 @@ def _packed(geometry: Geometry, ends: Sequence[int], ends_kv: Sequence[int]) -> 
         lengths_kv=lengths_kv,
     )
     return geometry, sum(queries * keys for queries, keys in zip(lengths, lengths_kv))
-
-
-def _head_by_head(kernel: Kernel) -> Kernel:
-    """The kernel; under a mask with a head axis, which it does not know, called for each head."""
-
-    def over_heads(
-        query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: Masking, scale: float, with_lse: bool
-    ) -> tuple[torch.Tensor, OptionalTensor]:
-        if mask.hidden is None or mask.hidden.size(1) == 1:
-            return kernel(query, key, value, mask, scale, with_lse)
-        group = query.size(1) // key.size(1)
-        outputs, lses = [], []
-        for head in range(query.size(1)):
-            own, shared = slice(head, head + 1), slice(head // group, head // group + 1)
-            hidden = mask._replace(hidden=mask.hidden[:, own])
-            output, lse = kernel(query[:, own], key[:, shared], value[:, shared], hidden, scale, with_lse)
-            outputs.append(output)
-            if lse is not None:
-                lses.append(lse)
-        return torch.cat(outputs, 1), torch.cat(lses, 1) if lses else None
-
-    return over_heads
 
 
 def _sequence_by_sequence(rows: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
