@@ -6,8 +6,13 @@ An operator is a module here with:
 - ``unsupported(case, device) -> str | None``: why it cannot run the case on ``device`` (`cpu`, `cuda` or `npu`), as
   far as that is known before anything runs; None where nothing speaks against it.
 - ``prepare(case, query, key, value) -> Callable[[], Tensor]``: builds masks and the like outside the timed region and
-  returns the launch, which gives the attention output in ``case.layout``. The tensors are one rank's, contiguous in
-  ``case.layout``; head counts are read from them, never from a model.
+  returns the launch, which gives the attention output in the output axes of ``case.layout``, contiguous. The tensors
+  are one rank's, in the layout's input axes; contiguous, or with other strides where ``case.inputs`` says so. They may
+  be written anew before each launch. Head counts are read from them, never from a model. ``case.seq_len_q`` and
+  ``case.seq_len_kv`` are the real tokens: where the tensors have more, those at the end are padding, whose keys no
+  query sees and whose outputs nobody reads.
+- ``prepare_with_lse(case, query, key, value) -> Callable[[], tuple[Tensor, Tensor]]``, if it can: as ``prepare``, with
+  the log-sum-exp of each query beside the output, float32 [B, N, Sq]. Without it there is no ring.
 - ``emulated(device) -> bool``: whether something stands in for the operator on that device.
 
 Listing the operators imports none of them, and no torch.

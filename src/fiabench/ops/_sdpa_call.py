@@ -54,12 +54,14 @@ def unsupported(case: Case, device: str, backend: Backend) -> str | None:
 
 def unsupported_lse(case: Case, device: str, name: str) -> str | None:
     """Why a ring cannot have the log-sum-exp, which torch's flash kernels return; None without a ring."""
-    if case.ring == 1:
+    if case.ring == 1 or device == "cpu":
         return None
     if device == "npu":
         return f"ring {case.ring}: {name} returns no log-sum-exp on npu"
-    if device == "cuda" and (case.dtype == "fp32" or case.head_dim > 256 or case.head_dim % 8):
+    if case.dtype == "fp32" or case.head_dim > 256 or case.head_dim % 8:
         return f"ring {case.ring}: {name} returns the log-sum-exp on cuda for fp16 and bf16, head dims to 256 by 8"
+    if case.mask == "causal_full" or (case.mask != "none" and case.seq_len_q != case.seq_len_kv):
+        return f"ring {case.ring}, mask {case.mask}: {name} returns the log-sum-exp on cuda between equal lengths"
     return None
 
 
@@ -86,15 +88,23 @@ def _inputs(case: Case, query: Tensor, key: Tensor, value: Tensor) -> _Inputs:
     bias = None
     if case.mask == "causal" and not top_left:
         # In the query's dtype, because torch would turn a bool mask into such a bias in every call.
-        seen = _seen(query, key, shift)
-        bias = torch.zeros(seen.shape, dtype=query.dtype, device=query.device)
-        bias.masked_fill_(seen.logical_not_(), -torch.inf)
+        bias = _bias(_seen(query, key, shift), query)
     return _Inputs(query, key, value, top_left, bias, sizes.head_dim**-0.5)
 
 
 def _seen(query: Tensor, key: Tensor, shift: int) -> Tensor:
     """A full causal mask, bool [Sq, Skv]: true where key j does not lie after query i + ``shift``."""
     return torch.ones(query.size(2), key.size(2), dtype=torch.bool, device=query.device).tril_(shift)
+
+
+def _bias(seen: Tensor, query: Tensor) -> Tensor:
+    """0 where a key is seen and -inf elsewhere, in the query's dtype. ``seen`` is overwritten."""
+    bias = torch.zeros(seen.shape, dtype=query.dtype, device=query.device)
+    return bias.masked_fill_(seen.logical_not_(), -torch.inf)
+
+
+def _full_mask(case: Case, inputs: _Inputs) -> Tensor:
+    return _seen(inputs.query, inputs.key, case.seq_len_kv - case.seq_len_q)
 
 
 def prepare(case: Case, query: Tensor, key: Tensor, value: Tensor, backend: str | None = None) -> Callable[[], Tensor]:
@@ -106,19 +116,15 @@ def prepare(case: Case, query: Tensor, key: Tensor, value: Tensor, backend: str 
     """
     inputs = _inputs(case, query, key, value)
     axes = LAYOUTS[case.layout].output
-    shift = case.seq_len_kv - case.seq_len_q
     # torch before 2.5 has no such argument, so it is passed only where it matters.
     grouped: dict[str, Any] = {"enable_gqa": True} if inputs.query.size(1) != inputs.key.size(1) else {}
 
     def attend() -> Tensor:
-        mask = inputs.bias
-        if case.mask == "causal_full":
-            mask = _seen(inputs.query, inputs.key, shift)
         output = F.scaled_dot_product_attention(
             inputs.query,
             inputs.key,
             inputs.value,
-            attn_mask=mask,
+            attn_mask=_full_mask(case, inputs) if case.mask == "causal_full" else inputs.bias,
             is_causal=inputs.is_causal,
             scale=inputs.scale,
             **grouped,
@@ -140,20 +146,20 @@ def prepare(case: Case, query: Tensor, key: Tensor, value: Tensor, backend: str 
 
 def prepare_with_lse(case: Case, query: Tensor, key: Tensor, value: Tensor) -> Callable[[], tuple[Tensor, Tensor]]:
     """The launch of torch's flash kernel, which alone returns the log-sum-exp, float32 [B, N, Sq]; it is called by its
-    name in aten. Raises ValueError for a mask that is no step of a ring.
+    name in aten. Raises ValueError on CUDA for a mask that its kernel does not take.
 
-    Of a query that sees no key torch's CPU kernel returns 0; none of a ring's steps has one.
+    Of a query that sees no key torch's CPU kernel returns 0.
     """
-    if case.mask not in ("none", "causal") or (case.mask == "causal" and case.seq_len_q != case.seq_len_kv):
-        raise ValueError(
-            f"mask {case.mask} of {case.seq_len_q} queries and {case.seq_len_kv} keys is no step of a ring"
-        )
     inputs = _inputs(case, query, key, value)
     axes = LAYOUTS[case.layout].output
 
     def on_cpu() -> tuple[Tensor, Tensor]:
+        bias = inputs.bias
+        if case.mask == "causal_full":
+            # scaled_dot_product_attention itself makes the same of a bool mask.
+            bias = _bias(_full_mask(case, inputs), inputs.query)
         output, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-            *inputs[:3], 0.0, inputs.is_causal, scale=inputs.scale
+            *inputs[:3], 0.0, inputs.is_causal, attn_mask=bias, scale=inputs.scale
         )
         return arranged(output, axes), lse
 
@@ -163,4 +169,10 @@ def prepare_with_lse(case: Case, query: Tensor, key: Tensor, value: Tensor) -> C
         )
         return arranged(output, axes), lse
 
-    return on_cuda if query.is_cuda else on_cpu
+    if not query.is_cuda:
+        return on_cpu
+    square = inputs.query.size(2) == inputs.key.size(2)
+    if case.mask == "causal_full" or inputs.bias is not None or (inputs.is_causal and not square):
+        lengths = f"{case.seq_len_q} queries and {case.seq_len_kv} keys"
+        raise ValueError(f"mask {case.mask} of {lengths}: torch's flash attention takes none of its own on cuda")
+    return on_cuda

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from fiabench.cases.case import Case
 from fiabench.ops._axes import packed_lengths, sizes_of
-from fiabench.ops._limits import Limits, padded_tokens, refusal
+from fiabench.ops._limits import Limits, refusal
 
 ABOUT = "flash_attn_func and flash_attn_varlen_func of the flash_attn package"
 
@@ -36,11 +36,8 @@ def unsupported(case: Case, device: str) -> str | None:
         return reason
     if importlib.util.find_spec("flash_attn") is None:
         return "the flash_attn package is not installed"
-    unequal = case.seq_len_q != case.seq_len_kv
-    if case.mask == "causal_top_left" and unequal:
+    if case.mask == "causal_top_left" and case.seq_len_q != case.seq_len_kv:
         return "mask causal_top_left: flash_attn aligns to the bottom right, the same for equal lengths only"
-    if case.mask != "none" and unequal and case.layout == "BSND" and padded_tokens(case):
-        return f"mask {case.mask}: flash_attn takes padded tokens in BSND with equal lengths only"
     if case.ring > 1 and case.layout == "TND":
         return f"ring {case.ring}: flash_attn returns the log-sum-exp of TND in an order that follows its version"
     return None
@@ -80,9 +77,11 @@ def _call(
     sizes = sizes_of(case, query, key)
     arguments: dict[str, Any] = {"softmax_scale": sizes.head_dim**-0.5, "causal": case.mask != "none"}
     if case.layout == "BSND":
-        # Under a causal mask lengths are equal, and no real query sees a padded key.
-        if case.mask == "none":
+        if sizes.tokens_kv > case.seq_len_kv:
             key, value = (tensor.narrow(1, 0, case.seq_len_kv) for tensor in (key, value))
+        if case.mask != "none" and sizes.tokens_q > case.seq_len_q:
+            # A causal mask is a window counted from the bottom right, which a padded query shifts by one.
+            arguments |= {"causal": False, "window_size": (-1, sizes.tokens_q - case.seq_len_q)}
         return package.flash_attn_func, (query, key, value), arguments
     for name, some in zip("qk", packed_lengths(case, sizes)):
         starts = torch.tensor([0, *accumulate(some)], dtype=torch.int32, device=query.device)

@@ -17,7 +17,7 @@ from torch import Tensor
 from fiabench.cases.case import LAYOUTS, Case
 from fiabench.ops import _npu
 from fiabench.ops._axes import packed_lengths, sizes_of
-from fiabench.ops._limits import Limits, padded_tokens, refusal
+from fiabench.ops._limits import Limits, refusal
 
 ABOUT = "torch.ops.npu.npu_fusion_attention, forward alone; emulated off the NPU"
 
@@ -33,6 +33,9 @@ _MAX_PACKED_TOKENS = 1024 * 1024
 
 _WHOLE_MASK = 1
 """The sparse_mode that takes a full mask and no limits beside it; mode 0 wants limits that say the same as the mask."""
+
+_BAND = 4
+"""The sparse_mode of a window, counted from the bottom right."""
 
 
 def unsupported(case: Case, device: str) -> str | None:
@@ -52,8 +55,6 @@ def unsupported(case: Case, device: str) -> str | None:
         return f"mask causal_full: {name} takes no mask that hides every key from a query in TND"
     if packed and case.ring > 1:
         return f"layout TND: the log-sum-exp of {name}, which a ring merges by, is in another order there"
-    if case.mask != "none" and not packed and padded_tokens(case) and case.seq_len_q != case.seq_len_kv:
-        return f"mask {case.mask}: {name} takes padded tokens with equal lengths only, or in TND"
     return None
 
 
@@ -87,32 +88,32 @@ def prepare_with_lse(case: Case, query: Tensor, key: Tensor, value: Tensor) -> C
 def _call(case: Case, query: Tensor, key: Tensor, value: Tensor) -> Callable[[], tuple[Any, ...]]:
     operator = torch.ops.npu.npu_fusion_attention
     sizes = sizes_of(case, query, key)
-    layout = case.layout
+    layout, mask = case.layout, case.mask
+    shift = case.seq_len_kv - case.seq_len_q
     arguments: dict[str, Any] = {"scale": sizes.head_dim**-0.5}
-    in_tensor = (sizes.tokens_q, sizes.tokens_kv)
-    mask = case.mask
+    padded = (sizes.tokens_q, sizes.tokens_kv) != (case.seq_len_q, case.seq_len_kv)
     if layout == "TND":
         queries, keys = packed_lengths(case, sizes)
         arguments |= {"actual_seq_qlen": list(accumulate(queries)), "actual_seq_kvlen": list(accumulate(keys))}
-    elif in_tensor != (case.seq_len_q, case.seq_len_kv):
-        if mask == "none":
-            key, value = (_real_tokens(case, tensor) for tensor in (key, value))
-        elif mask == "causal":
-            # Lengths are equal: counted from the top left, no real query sees a padded key.
-            mask = "causal_top_left"
+    elif padded and mask == "causal" and shift == 0:
+        # The same from the top left, where no real query sees a padded key.
+        mask = "causal_top_left"
+    elif padded and not (mask == "causal_full" or (mask == "causal_top_left" and shift >= 0)):
+        # Outside TND the operator takes no lengths: the padded keys are left out by a view.
+        axis = LAYOUTS[layout].input.index("S")
+        key, value = (tensor.narrow(axis, 0, case.seq_len_kv) for tensor in (key, value))
+    if mask == "causal" and padded and layout != "TND":
+        # From the bottom right of the tensors: a padded query shifts it by one.
+        arguments |= {"sparse_mode": _BAND, "next_tockens": sizes.tokens_q - case.seq_len_q}
+    elif mask in _npu.SPARSE_MODES:
+        arguments |= {"sparse_mode": _npu.SPARSE_MODES[mask]}
     if mask in _npu.SPARSE_MODES:
-        arguments |= {"sparse_mode": _npu.SPARSE_MODES[mask], "atten_mask": _npu.compressed_mask(query.device)}
+        arguments |= {"atten_mask": _npu.compressed_mask(query.device)}
     if mask != "causal_full":
         return lambda: operator(query, key, value, sizes.heads, layout, **arguments)
-    shift = case.seq_len_kv - case.seq_len_q
 
     def with_mask() -> tuple[Any, ...]:
-        whole = _npu.full_mask(*in_tensor, shift, query.device)
+        whole = _npu.full_mask(sizes.tokens_q, sizes.tokens_kv, shift, query.device)
         return operator(query, key, value, sizes.heads, layout, atten_mask=whole, sparse_mode=_WHOLE_MASK, **arguments)
 
     return with_mask
-
-
-def _real_tokens(case: Case, tensor: Tensor) -> Tensor:
-    """A view of the real tokens: outside TND the operator takes no lengths."""
-    return tensor.narrow(LAYOUTS[case.layout].input.index("S"), 0, case.seq_len_kv)
