@@ -10,7 +10,8 @@ import time
 import pytest
 import torch
 
-from fiabench.measure.pipeline import Step, build
+from fiabench.measure.build import build
+from fiabench.measure.pipeline import Step
 from fiabench.measure.sampling import Stopping, sample
 from fiabench.results import metrics
 from tests.ulysses.points import make_case
@@ -26,7 +27,7 @@ CASE = make_case(ulysses=RANKS)
 def planted(groups, device, after, rank, inside):
     """Samples of the case, with a sleep planted on ``rank`` (None: on all) after the phase ``after``."""
     torch.set_num_threads(1)
-    pipeline = build(CASE, groups.rank, groups.ulysses(RANKS), device)
+    pipeline = build(CASE, groups.rank, groups, device, {})
     pipeline.run()
     if after and rank in (None, groups.rank):
         index = next(index for index, step in enumerate(pipeline.steps) if step.phase == after)

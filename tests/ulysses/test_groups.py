@@ -12,6 +12,8 @@ import torch
 import torch.distributed as dist
 
 from fiabench.ulysses.groups import RankGroups
+from fiabench.ulysses.ring import pass_on
+from tests.ulysses.points import make_case
 from tests.ulysses.ranks import RankFailed, run_ranks
 
 
@@ -28,8 +30,31 @@ def test_a_ulysses_group_is_neighbouring_ranks_and_its_making_is_timed_once():
     assert [answer[0] for answer in answers] == [[0, 1], [0, 1], [2, 3], [2, 3]]
     assert [answer[1] for answer in answers] == [1, 1, 5, 5]
     for _, _, seconds, size in answers:
-        assert list(seconds) == list(size) == [2]
-        assert seconds[2] > 0 <= size[2]
+        assert list(seconds) == list(size) == ["ulysses 2"]
+        assert seconds["ulysses 2"] > 0 <= size["ulysses 2"]
+
+
+def around_the_rings(groups, device, cases):
+    """Who is with this rank in each case's ring, and whose number it gets from the one before."""
+    found = []
+    for case in cases:
+        groups.make(case)
+        group = groups.ring(case.ulysses, case.ring)
+        received = torch.zeros(1)
+        pass_on((torch.tensor([float(groups.rank)]),), (received,), group)
+        found.append((dist.get_process_group_ranks(group), int(received)))
+    return found, list(groups.creation_seconds)
+
+
+def test_a_ring_is_one_rank_of_each_ulysses_group_and_passes_on_to_the_next():
+    cases = [make_case(ulysses=2, ring=2), make_case(ulysses=1, ring=4), make_case(ulysses=1, ring=2)]
+    answers = run_ranks(4, around_the_rings, cases)
+    kinds = ["ulysses 2", "ring 2 x ulysses 2", "ring 4 x ulysses 1", "ring 2 x ulysses 1"]
+    assert [made for _, made in answers] == 4 * [kinds]
+    across, around, pairs = zip(*(found for found, _ in answers))
+    assert across == (([0, 2], 2), ([1, 3], 3), ([0, 2], 0), ([1, 3], 1))
+    assert around == tuple(([0, 1, 2, 3], former) for former in (3, 0, 1, 2))
+    assert pairs == (([0, 1], 1), ([0, 1], 0), ([2, 3], 3), ([2, 3], 2))
 
 
 def stack(groups, device):

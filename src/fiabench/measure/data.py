@@ -17,26 +17,34 @@ from fiabench.ulysses.exchange import TORCH_DTYPES
 
 
 def chunk(case: Case, tensor: str, head: int, rank: int, device: torch.device) -> Tensor:
-    """One head of one rank's tokens, [B, s, D] in the case's dtype: standard normal.
+    """One head of one rank's tokens, [B, s, D] in the case's dtype: standard normal, padded tokens zeros.
 
-    ``tensor`` is `query`, `key` or `value`; ``head`` counts the heads of the Ulysses group, kv heads for the latter.
+    ``tensor`` is `query`, `key` or `value`; ``head`` counts the heads of the Ulysses group, kv heads for the latter;
+    ``rank`` those that share the sequence.
     """
-    tokens = case.seq_len_q if tensor == "query" else case.seq_len_kv
     generator = torch.Generator(device=device)
     generator.manual_seed(zlib.crc32(f"{tensor}.{head}.{rank}".encode()))
-    shape = (case.batch, tokens // ranks_of(case), case.head_dim)
-    return torch.randn(shape, generator=generator, device=device).to(TORCH_DTYPES[case.dtype])
+    shape = (case.batch_per_rank, _tokens_per_rank(case, tensor), case.head_dim)
+    values = torch.randn(shape, generator=generator, device=device).to(TORCH_DTYPES[case.dtype])
+    values[:, real_tokens(case, tensor, rank) :] = 0
+    return values
 
 
-def ranks_of(case: Case) -> int:
-    """Ranks that share the sequence: one where only a kernel is measured, whose heads are a shard already."""
-    return case.ulysses if case.measure == "ulysses" else 1
+def _tokens_per_rank(case: Case, tensor: str) -> int:
+    return case.tokens_per_rank_q if tensor == "query" else case.tokens_per_rank_kv
+
+
+def real_tokens(case: Case, tensor: str, rank: int) -> int:
+    """How many of a rank's tokens are no padding: its first ones."""
+    each = _tokens_per_rank(case, tensor)
+    whole = case.seq_len_q if tensor == "query" else case.seq_len_kv
+    return max(0, min(each, whole - rank * each))
 
 
 def heads_of(case: Case, tensor: str) -> int:
-    """Heads of ``tensor`` in the Ulysses group, before kv heads are replicated."""
+    """Heads of ``tensor`` in the Ulysses group, before any are padded or replicated."""
     if tensor == "query":
-        return case.heads_per_rank * ranks_of(case)
+        return case.heads_on_group
     if case.measure == "kernel":
         return case.kv_heads_per_rank
     return kv_heads_on_group(case.kv_heads, case.tp)
@@ -49,5 +57,9 @@ def sequence_shard(case: Case, tensor: str, rank: int, device: torch.device) -> 
 
 
 def whole_head(case: Case, tensor: str, head: int, device: torch.device) -> Tensor:
-    """One head of ``tensor`` over all ranks' tokens: [B, S, D] in float32."""
-    return torch.cat([chunk(case, tensor, head, rank, device) for rank in range(ranks_of(case))], dim=1).float()
+    """One head of ``tensor`` over all ranks' tokens, without padding: [B, S, D] in float32."""
+    parts = [
+        chunk(case, tensor, head, rank, device)[:, : real_tokens(case, tensor, rank)]
+        for rank in range(case.sequence_ranks)
+    ]
+    return torch.cat(parts, dim=1).float()

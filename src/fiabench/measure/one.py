@@ -9,12 +9,14 @@ from typing import Any
 
 import torch
 
-from fiabench import ops
 from fiabench.cases.case import Case
 from fiabench.devices.base import Device
+from fiabench.measure import subjects
+from fiabench.measure.build import build, unsupported
 from fiabench.measure.check import check_attention
-from fiabench.measure.pipeline import Pipeline, build
+from fiabench.measure.pipeline import Pipeline
 from fiabench.measure.sampling import Sampled, Stopping, sample
+from fiabench.measure.subjects import Projects
 from fiabench.results.metrics import END_TO_END
 from fiabench.ulysses.groups import RankGroups
 
@@ -34,21 +36,21 @@ class Outcome:
     peak_memory: int | None = None
 
 
-def measure(case: Case, device: Device, groups: RankGroups, stopping: Stopping) -> Outcome:
+def measure(case: Case, device: Device, groups: RankGroups, stopping: Stopping, projects: Projects) -> Outcome:
     """Measures ``case`` on this rank. Raises what the operator or an exchange raises.
 
     Every rank of ``groups`` calls this with the same case; they leave it with the same status, or raise.
     """
-    operator = ops.load(case.op) if case.measure != "exchange" else None
-    reason = operator.unsupported(case, device.name) if operator else None
+    reason = unsupported(case, device.name, projects)
     if reason:
         return Outcome("unsupported", reason)
+    operator = subjects.operator(case.op, projects) if case.measure != "exchange" else None
     started = time.perf_counter()
-    group = groups.ulysses(case.ulysses) if case.measure != "kernel" and case.ulysses > 1 else None
+    groups.make(case)
     made = time.perf_counter()
     device.reset_peak_memory()
-    rank = groups.rank % case.ulysses
-    pipeline = build(case, rank, group, device)
+    rank = groups.rank % case.sequence_ranks
+    pipeline = build(case, rank, groups, device, projects)
     device.synchronize()
     built = time.perf_counter()
     check, first_iteration = _check(case, pipeline, device, rank)
