@@ -20,6 +20,7 @@ def draw(run: Run) -> Figure:
         raise NothingToDraw("no attention was measured")
     length, length_name = series.lengths(measured)
     lines = series.group(measured, length, series.shard, series.shard_names(measured))
+    across = [length(m) for m in lines.drawn]
     panels = ["total", "kernel"] if any("closure_residual" in m.metrics for m in lines.drawn) else ["kernel"]
     figure, all_axes = slide.slide(
         f"Attention latency against {length_name}{lines.by('head shard')}",
@@ -33,7 +34,7 @@ def draw(run: Run) -> Figure:
         slide.draw_lines(axes, lines, length, slide.metric(metric))
         axes.set_title(PANELS[metric])
         axes.set_xlabel(f"{length_name} (tokens)")
-        slide.measured_ticks(axes, map(length, lines.drawn), labels.tokens)
+        slide.measured_ticks(axes, across, labels.tokens_apart(across))
         if quadratic:
             guide(axes, quadratic, metric)
     slide.log_ticks(all_axes[0], "y", labels.seconds)

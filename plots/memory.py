@@ -19,6 +19,7 @@ def draw(run: Run) -> Figure:
         raise NothingToDraw("no peak memory of an attention was measured")
     length, length_name = series.lengths(measured)
     lines = series.group(measured, length, series.shard, series.shard_names(measured))
+    across = [length(m) for m in lines.drawn]
     on_cpu = run.environment["device"] == "cpu"
     figure, (axes,) = slide.slide(
         f"Peak memory of one attention on a rank{lines.by('head shard')}",
@@ -31,7 +32,7 @@ def draw(run: Run) -> Figure:
         ],
     )
     slide.draw_lines(axes, lines, length, slide.metric("peak_memory"))
-    slide.measured_ticks(axes, map(length, lines.drawn), labels.tokens)
+    slide.measured_ticks(axes, across, labels.tokens_apart(across))
     slide.log_ticks(axes, "y", labels.size, base=2)
     axes.set_xlabel(f"{length_name} (tokens)")
     axes.set_ylabel("peak memory on a rank")

@@ -31,6 +31,8 @@ LOOKS: dict[str, dict[str, Any]] = {
 """The stack's parts from the axis outwards: kernels begin at zero, so that they compare best."""
 MAX_PANELS = 4
 MAX_BARS = 16
+_NAMES_AND_PANELS, _CHARACTER, _TICK = 11.5, 0.1, 0.55
+"""Inches: the slide's width within its margins, and of it what a character of a bar's name and a tick's label take."""
 LARGE_RESIDUAL = 0.05
 """From here on the part of the time that is in no phase is written beside the bar."""
 
@@ -41,14 +43,14 @@ def draw(run: Run) -> Figure:
     if not any(m.point.sequence_ranks > 1 for m in measured):
         raise NothingToDraw("no attention that several ranks share was measured")
     length, _ = series.lengths(measured)
-    lines = series.group(measured, length, series.shard, series.shard_names(measured))
+    lines = series.group(measured, length, series.shard, series.shard_names(measured), most=MAX_BARS)
     bars, left = lines.lines[:MAX_BARS], len(lines.lines) - MAX_BARS
     lengths = sorted({length(m) for line in bars for m in line.points})
     shown = [lengths[i] for i in sorted({round(i) for i in np.linspace(0, len(lengths) - 1, MAX_PANELS)})]
     drawn = [m for line in bars for m in line.points if length(m) in shown]
     large = any(abs(m.value("closure_residual") or 0) >= LARGE_RESIDUAL for m in drawn)
     figure, panels = slide.slide(
-        "Phases of one attention, by head shard",
+        f"Phases of one attention{lines.by('head shard')}",
         [labels.device_line(run.environment, drawn), lines.common],
         [
             "bars: mean over the ranks, of the middle half of the iterations",
@@ -63,6 +65,8 @@ def draw(run: Run) -> Figure:
         sharey=True,
         keys=keys(drawn),
     )
+    names = [lines.name(line) for line in bars]
+    ticks = max(2, min(8, int((_NAMES_AND_PANELS - _CHARACTER * max(map(len, names))) / len(shown) / _TICK)))
     for axes, tokens in zip(panels, shown, strict=True):
         for row, line in enumerate(bars):
             for measurement in line.points:
@@ -72,11 +76,11 @@ def draw(run: Run) -> Figure:
         axes.set_xlim(0, axes.dataLim.x1 * (1.25 if large else 1.08))
         axes.grid(axis="y", visible=False)
         axes.tick_params(axis="y", length=0)
-        axes.xaxis.set_major_locator(MaxNLocator(4 if len(shown) > 2 else 8, steps=[1, 2, 2.5, 5, 10]))
+        axes.xaxis.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 2.5, 5, 10]))
         scale, unit = labels.time_unit(axes.dataLim.x1)
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _, scale=scale: f"{value / scale:,.4g}"))
         axes.set_xlabel(unit)
-    panels[0].set_yticks(range(len(bars)), [lines.name(line) for line in bars], fontsize=13)
+    panels[0].set_yticks(range(len(bars)), names, fontsize=13)
     spare = max(0.0, (4 - len(bars)) / 2)  # few bars stay slim
     panels[0].set_ylim(len(bars) - 0.4 + spare, -0.6 - spare)
     return figure

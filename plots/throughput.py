@@ -20,6 +20,7 @@ def draw(run: Run) -> Figure:
         raise NothingToDraw("no kernel was measured")
     length, length_name = series.lengths(measured)
     lines = series.group(measured, length, series.shard, series.shard_names(measured))
+    across = [length(m) for m in lines.drawn]
     peaks = kernel.peaks_of(run, lines.drawn)
     highest = max(kernel.throughput(m).value for m in lines.drawn)
     near = [peak for peak in peaks if peak <= FARTHEST_PEAK * highest]
@@ -37,7 +38,7 @@ def draw(run: Run) -> Figure:
         ],
     )
     slide.draw_lines(axes, lines, length, kernel.throughput)
-    slide.measured_ticks(axes, map(length, lines.drawn), labels.tokens)
+    slide.measured_ticks(axes, across, labels.tokens_apart(across))
     for peak in near:
         axes.axhline(peak, color=style.INK, linestyle="-", linewidth=1.4, gid="peak")
         axes.annotate(

@@ -214,8 +214,18 @@ def test_a_peak_far_beyond_the_throughput_is_said_and_not_drawn(draw, tmp_path, 
 def test_the_roofline_of_decode_names_no_length_of_one(draw, tmp_path):
     figure = draw("roofline", planted.decode(tmp_path / "run"))
     assert not figure.axes[0].child_axes
-    point = named(figure.axes[0])["batch 1 not paged"]
+    point = named(figure.axes[0])["batch 1"]
     assert point.get_xdata() == pytest.approx([8, 8, 8], rel=0.01), "eight query heads use what a kv head moves"
+
+
+def test_lengths_that_round_alike_are_written_in_full(draw, tmp_path):
+    def ticks(*lengths):
+        made = [planted.measured(planted.case(length), planted.NPU, kernel=1e-3) for length in lengths]
+        run = planted.run_of(tmp_path / str(lengths), planted.NPU, made)
+        return sorted(text.get_text() for text in draw("latency", run).axes[0].get_xticklabels())
+
+    assert ticks(25_200, 75_600) == ["25.2k", "75.6k"]
+    assert ticks(25_200, 25_201) == ["25,200", "25,201"]
 
 
 def test_prefill_and_decode_of_one_run_share_an_axis(draw, tmp_path):
@@ -247,6 +257,20 @@ def test_a_ring_and_its_merge_are_parts_of_the_stack(draw, tmp_path):
     assert width["merge"] == pytest.approx(4 * 20 * 12_600 * 128 * 2 / 400e9, rel=1e-2)
     assert width["kernel"] == pytest.approx(costs.kernel_flops(point) / 200e12 + 80e-6, rel=1e-2)
     assert {"ring exchange", "merge"} <= set(legend_of(figure))
+
+
+def test_many_variants_are_bars_of_their_own(draw, tmp_path):
+    cases = [
+        planted.case(25_200, 4, exchange=exchange, layout=layout)
+        for exchange in ("separate", "packed", "theirs")
+        for layout in ("BNSD", "BSND", "BSH", "TND")
+    ]
+    cases.append(planted.case(25_200, ring=4))
+    made = [planted.measured(case, planted.NPU, kernel=1.0, transfer=0.1, around=0.2, merge=0.1) for case in cases]
+    first, *_ = draw("phases", planted.run_of(tmp_path / "run", planted.NPU, made)).axes
+    names = [text.get_text() for text in first.get_yticklabels()]
+    assert len(names) == 13
+    assert "tp1 x u1 x ring4 (40 heads) · BNSD" in names
 
 
 def test_phases_without_a_ring_have_no_key_for_it(draw, quick):

@@ -65,6 +65,14 @@ def test_a_title_says_what_all_cases_have_in_common_but_for_the_usual(changes, n
     assert usual.title == "sdpa · BNSD · fp32 · no mask · 8 heads x 16 · batch 1 · 1 thread a rank"
 
 
+def test_where_several_fields_vary_the_usual_values_go_without_saying():
+    grid = [
+        measurement(ulysses=1, inputs=inputs, mask=mask) for inputs in ("contiguous", "strided") for mask in MASKS[:2]
+    ]
+    (section,) = pivot.sections(grid)
+    assert section.columns == [["no mask"], ["causal"], ["strided inputs", "no mask"], ["strided inputs", "causal"]]
+
+
 def test_masks_of_one_shard_are_the_columns_of_one_table_whose_title_has_the_shard():
     grid = [
         measurement(measure="kernel", ulysses=1, mask=mask, seq_len_q=tokens) for tokens in (24, 48) for mask in MASKS

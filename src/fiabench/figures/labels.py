@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from fiabench.results import words
@@ -22,6 +22,12 @@ def tokens(value: float) -> str:
         if value >= scale:
             return f"{value / scale:.3g}{prefix}" if value < 1000 * scale else f"{value / scale:,.0f}{prefix}"
     return f"{value:.0f}"
+
+
+def tokens_apart(values: Iterable[float]) -> Callable[[float], str]:
+    """How the counts on one axis read: as :func:`tokens`, or in full where two of them would look alike."""
+    counts = set(values)
+    return tokens if len(set(map(tokens, counts))) == len(counts) else "{:,.0f}".format
 
 
 def time_unit(value: float) -> tuple[float, str]:

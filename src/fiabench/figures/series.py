@@ -104,8 +104,12 @@ def group(
     colour_by: Callable[[Measurement], Any],
     colour_names: dict[Any, str],
     fields: tuple[str, ...] = OF_ATTENTION,
+    most: int = MAX_VARIANTS,
 ) -> Lines:
-    """Lines through ``measurements``, each with one value of ``colour_by`` and one of each of ``fields``."""
+    """Lines through ``measurements``, each with one value of ``colour_by`` and one of each of ``fields``.
+
+    Of more variants than ``most`` those with most measurements are kept.
+    """
     known = words.fields(words.Lengths.of([measurement.point for measurement in measurements]))
     variants: dict[tuple[Any, ...], list[Measurement]] = {}
     exchanges = {measurement.case["exchange"] for measurement in measurements} - {"none"}
@@ -115,7 +119,7 @@ def group(
         if values.get("exchange") == "none" and len(exchanges) == 1:
             values["exchange"] = next(iter(exchanges))  # where nothing is exchanged there was no choice: no variant
         variants.setdefault(tuple(values.values()), []).append(measurement)
-    kept = sorted(variants, key=lambda variant: -len(variants[variant]))[:MAX_VARIANTS]
+    kept = sorted(variants, key=lambda variant: -len(variants[variant]))[:most]
     kept = [variant for variant in variants if variant in kept]  # in the order measured
     lines = []
     for variant in kept:
@@ -159,6 +163,6 @@ def _names(variants: list[tuple[Any, ...]], fields: dict[str, Field]) -> tuple[d
             common.append(field.common(values.pop()))
 
     def named(variant: tuple[Any, ...]) -> str:
-        return " ".join(filter(None, (field.name(variant[index]) for index, field in own)))
+        return " ".join(words.variant_names([field for _, field in own], [variant[index] for index, _ in own]))
 
     return {variant: named(variant) for variant in variants}, SEPARATOR.join(filter(None, common))

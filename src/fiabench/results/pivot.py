@@ -141,16 +141,13 @@ class _Table:
             common.append(f"{degrees} ({', '.join(rest)})" if rest else degrees)
             headings = [[] for _ in headings]
         titles = [
-            [*heading, *filter(None, map(self._name, self.across, variant))]
+            [*heading, *words.variant_names([self.fields[name] for name in self.across], variant)]
             for heading, (_, variant) in zip(headings, self.columns, strict=True)
         ]
         rows = [
             (self._row_title(row), [self.cells.get((row, column), []) for column in self.columns]) for row in self.rows
         ]
         return Section(" · ".join(common), self.label, titles, rows)
-
-    def _name(self, name: str, value: Any) -> str:
-        return self.fields[name].name(value)
 
     def _common(self) -> list[str]:
         """What all cases have in common, in words."""
@@ -162,7 +159,7 @@ class _Table:
     def _row_title(self, row: tuple[int, Any]) -> list[str]:
         length, beside = row
         title = units.size(length) if self.label == _BYTES else f"{length:,}"
-        return [title, self._name(self.down, beside)] if self.down else [title]
+        return [title, self.fields[self.down].name(beside)] if self.down else [title]
 
 
 def _shard_words(shard: Key) -> list[str]:

@@ -62,7 +62,7 @@ FIELDS = {
     "ring": Field(lambda case: case.ring, lambda value: f"ring{value}" if value > 1 else "no ring", 1),
     "cfg": Field(lambda case: case.cfg, "cfg{}".format, 1),
 }
-BESIDE = "beside"
+BESIDE = "other length"
 """The field of the length that is not the one told apart: see :class:`Lengths`."""
 
 SHARDING = ("tp", "ring", "cfg")
@@ -114,6 +114,13 @@ def _beside_name(value: tuple[int, int]) -> str:
 def fields(lengths: Lengths) -> dict[str, Field]:
     """All fields by name, for cases of those ``lengths``."""
     return {**FIELDS, BESIDE: lengths.beside}
+
+
+def variant_names(differing: Iterable[Field], values: Iterable[Any]) -> list[str]:
+    """What is a variant's own: its ``values`` of the ``differing`` fields, of several without the usual ones."""
+    pairs = list(zip(differing, values, strict=True))
+    said = [field.common(value) for field, value in pairs] if len(pairs) > 1 else []
+    return [*filter(None, said)] or [*filter(None, (field.name(value) for field, value in pairs))]
 
 
 def varying(cases: Iterable[Case], among: dict[str, Field]) -> list[str]:
