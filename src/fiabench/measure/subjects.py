@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from torch import Tensor
 
@@ -19,7 +20,8 @@ Projects = dict[str, dict[str, str]]
 _ATTENTION_MODULES = {"sglang_ascend_fa": "sglang_attention", "any_callable": "any_callable"}
 
 
-class _OutsideOperator(NamedTuple):
+@dataclass
+class _OutsideOperator:
     """An adapter with the path that it needs, as an operator like those of :mod:`fiabench.ops`."""
 
     name: str
@@ -27,9 +29,8 @@ class _OutsideOperator(NamedTuple):
     path: str
     target: str
 
-    @property
-    def ABOUT(self) -> str:
-        return str(self.adapter.ABOUT)
+    def __post_init__(self) -> None:
+        self.ABOUT: str = self.adapter.ABOUT
 
     @property
     def _place(self) -> tuple[Any, ...]:
