@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 class Operator(Protocol):
     """What a module in this folder offers; see above."""
 
-    ABOUT: str
+    @property
+    def ABOUT(self) -> str: ...
 
     def unsupported(self, case: Case, device: str) -> str | None: ...
 
