@@ -71,7 +71,7 @@ def test_a_run_directory_holds_the_header_the_cases_and_the_figures(finished: Pa
     assert ulysses["check"]["exchange"] == "exact"
     assert ulysses["timing"]["described_world_size"] == 4
     assert ulysses["timing"]["world_size"] == 2
-    assert ulysses["timing"]["group"]["seconds"]["2"] > 0
+    assert ulysses["timing"]["group"]["seconds"]["ulysses 2"] > 0
     phases = {"pack_in", "exchange_in", "unpack_in", "kernel", "pack_out", "exchange_out", "unpack_out", "end_to_end"}
     assert set(ulysses["samples"]) == phases
     assert set(ulysses["metrics"]) >= {"kernel", "all_to_all", "wait", "total", "closure_residual", "mfu", "busbw"}
