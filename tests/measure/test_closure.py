@@ -24,10 +24,10 @@ RANKS = 2
 CASE = make_case(ulysses=RANKS)
 
 
-def planted(groups, device, after, rank, inside):
-    """Samples of the case, with a sleep planted on ``rank`` (None: on all) after the phase ``after``."""
+def planted(groups, device, case, after, rank, inside):
+    """Samples of ``case``, with a sleep planted on ``rank`` (None: on all) after the phase ``after`` first occurs."""
     torch.set_num_threads(1)
-    pipeline = build(CASE, groups.rank, groups, device, {})
+    pipeline = build(case, groups.rank, groups, device, {})
     pipeline.run()
     if after and rank in (None, groups.rank):
         index = next(index for index, step in enumerate(pipeline.steps) if step.phase == after)
@@ -36,10 +36,10 @@ def planted(groups, device, after, rank, inside):
     return dict(sample(pipeline, device, groups, TWELVE, 0.001).seconds)
 
 
-def measured(after=None, rank=None, inside=False):
-    answers = run_ranks(RANKS, planted, after, rank, inside)
+def measured(after=None, rank=None, inside=False, case=CASE):
+    answers = run_ranks(RANKS, planted, case, after, rank, inside)
     samples = {phase: {str(rank): answer[phase] for rank, answer in enumerate(answers)} for phase in answers[0]}
-    return {name: entry["value"] for name, entry in metrics.compute(CASE, samples, None, None).items()}
+    return {name: entry["value"] for name, entry in metrics.compute(case, samples, None, None).items()}
 
 
 @pytest.fixture(scope="module")
@@ -81,3 +81,12 @@ def test_a_slow_exchange_is_transfer_on_all_ranks():
     assert 0.7 < found["transfer"] / SLEEP < 1.5
     assert found["wait"] < 0.3 * SLEEP
     assert 0.7 < found["all_to_all_share"] <= 1.0
+
+
+def test_a_slow_merge_of_one_step_of_a_ring_is_the_merge_of_the_attention():
+    """A phase that occurs in every step is the sum of them."""
+    found = measured("merge", inside=True, case=make_case(ulysses=1, ring=RANKS))
+    assert 0.7 < found["merge"] / SLEEP < 1.5
+    assert found["kernel"] < 0.3 * SLEEP
+    assert found["ring_exchange"] < 0.4 * SLEEP
+    assert abs(found["closure_residual"]) < 0.3
