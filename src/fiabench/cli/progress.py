@@ -68,8 +68,8 @@ class RunProgress:
         self._done.append(measurement)
         self._recent.append((label(case, self._varying), measurement))
         if not self._live:
-            words = ", ".join(cells.cell(measurement)[:2])
-            detail = words if measurement.measured else f"{words}: {first_line(measurement.reason)}"
+            summary = ", ".join(cells.cell(measurement)[:2])
+            detail = summary if measurement.measured else f"{summary}: {words.essence(measurement.reason)}"
             count = f"[{len(self._done)}/{len(self._cases)}]"
             name, left = label(case, self._varying), units.span(self.remaining())
             self._out.print(f"{count} {name}: {detail}  ({left} left)", soft_wrap=True)
@@ -107,8 +107,3 @@ def label(case: Case, beside: Sequence[str]) -> str:
         tokens = f"{case.seq_len_q:,} x {case.seq_len_kv:,} tokens"
     exchange = "" if case.exchange == "none" else case.exchange
     return " ".join(filter(None, [case.op, tokens, case.head_shard.replace(" ", ""), exchange, *names]))
-
-
-def first_line(text: str) -> str:
-    lines = text.splitlines()
-    return lines[0] if lines else ""

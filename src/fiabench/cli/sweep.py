@@ -21,9 +21,9 @@ from fiabench.cases.load import load_sweep
 from fiabench.cli import planning, running
 from fiabench.cli.checkout import ROOT, find_sweep, sweep_names
 from fiabench.cli.projects import place
-from fiabench.cli.table import console, headline, print_run, verdicts
+from fiabench.cli.table import console, headline, print_run
 from fiabench.results import export as exports
-from fiabench.results.claims import BROKEN
+from fiabench.results.claims import BROKEN, verdicts
 from fiabench.results.measurement import Measurement
 from fiabench.results.rundir import Run, read_run
 from fiabench.workers.machine import guess_machine

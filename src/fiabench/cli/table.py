@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fiabench.cases.sweep import Sweep
 from fiabench.results import cells, claims, pivot
 from fiabench.results.environment import provenance, ran_on
 from fiabench.results.measurement import FAILED, Measurement
@@ -39,13 +38,8 @@ def print_run(out: Console, run: Run) -> None:
         out.print(Text(line, style="dim"))
     for line in cells.reasons(run.measurements):
         out.print(Text(line, style="yellow"))
-    for claim, verdict, because in verdicts(run):
+    for claim, verdict, because in claims.verdicts(run):
         out.print(Text(f"claim {verdict}: {claim} {because}", style=_VERDICTS[verdict]))
-
-
-def verdicts(run: Run) -> list[claims.Verdict]:
-    """Whether the run bears out what its sweep claims."""
-    return claims.judge(Sweep.from_resolved(run.header["sweep"]).claims, run.measurements)
 
 
 def headline(run: Run) -> str:

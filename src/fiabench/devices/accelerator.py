@@ -38,6 +38,9 @@ class Accelerator:
         self.api.empty_cache()
         self.api.reset_peak_memory_stats()
 
+    def forget_peak(self) -> None:
+        self.api.reset_peak_memory_stats()
+
     def peak_memory(self) -> int:
         return int(self.api.max_memory_allocated())
 

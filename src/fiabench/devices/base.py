@@ -42,10 +42,19 @@ class Device(Protocol):
         """Seconds between two marks, after :meth:`synchronize`."""
         ...
 
-    def reset_peak_memory(self) -> None: ...
+    def reset_peak_memory(self) -> None:
+        """From here on what is taken counts."""
+        ...
+
+    def forget_peak(self) -> None:
+        """The peak falls back to what is held now; what was taken since :meth:`reset_peak_memory` still counts."""
+        ...
 
     def peak_memory(self) -> int | None:
-        """Most bytes taken since :meth:`reset_peak_memory`; None where the system does not tell."""
+        """Most bytes held at once since :meth:`forget_peak`, beyond what :meth:`reset_peak_memory` found.
+
+        None where the system does not tell.
+        """
         ...
 
     def memory_in_use(self) -> int:

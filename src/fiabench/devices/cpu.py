@@ -44,13 +44,17 @@ class CpuDevice:
         return (end - start) * 1e-9
 
     def reset_peak_memory(self) -> None:
+        self._at_reset = 0
+        self.forget_peak()
+        if self._at_reset is not None:
+            self._at_reset = self.memory_in_use()
+
+    def forget_peak(self) -> None:
         _give_back()
         try:
             _CLEAR_REFS.write_text(_RESET_PEAK, encoding="ascii")
         except OSError:  # kernels and sandboxes without it: the peak stays unknown
             self._at_reset = None
-        else:
-            self._at_reset = self.memory_in_use()
 
     def peak_memory(self) -> int | None:
         if self._at_reset is None:

@@ -73,6 +73,7 @@ def measure(case: Case, device: Device, groups: RankGroups, stopping: Stopping, 
     if not passed:
         return Outcome("wrong", check.pop("wrong"), check, timing)
     check.pop("wrong")
+    device.forget_peak()  # the check's reference is not the case's memory
     sampled = sample(pipeline, device, groups, stopping, first_iteration, baseline)
     timing |= {
         "half_width": sampled.half_width if math.isfinite(sampled.half_width) else None,

@@ -86,7 +86,10 @@ def unsupported(case: Case, device: str, projects: Projects) -> str | None:
 
 
 def provenance(case: Case, projects: Projects) -> dict[str, Any]:
-    """Project to where the code that ran came from (see :func:`fiabench.projects.origin.provenance`)."""
+    """Project to where the code that ran came from (see :func:`fiabench.projects.origin.provenance`).
+
+    Raises ProjectError where it cannot be loaded.
+    """
     found = {name: _outside(name, projects[name]).provenance() for name in (case.op, case.against) if name in projects}
     if case.exchange in projects:
         exchange = outside_exchange(case.exchange, projects)

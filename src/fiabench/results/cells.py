@@ -7,8 +7,11 @@ from typing import Any
 
 from fiabench.results import units
 from fiabench.results.measurement import Measurement
+from fiabench.results.words import essence
 
 _LEVEL = 0.95
+_LONG_REASON = 400
+"""Characters from which on a reason is shown by what it comes down to."""
 
 
 def cell(measurement: Measurement) -> list[str]:
@@ -136,7 +139,10 @@ def reasons(measurements: list[Measurement]) -> list[str]:
     by_reason: dict[tuple[str, str], list[str]] = {}
     for measurement in measurements:
         if not measurement.measured:
-            by_reason.setdefault((measurement.status, " ".join(measurement.reason.split())), []).append(measurement.id)
+            said = " ".join(measurement.reason.split())
+            if len(said) > _LONG_REASON:
+                said = f"{essence(measurement.reason)} (the whole message is in cases.jsonl)"
+            by_reason.setdefault((measurement.status, said), []).append(measurement.id)
     return [
         f"{status.replace('_', ' ')}: {reason} [{ids[0]}{f' and {len(ids) - 1} more' if len(ids) > 1 else ''}]"
         for (status, reason), ids in by_reason.items()

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from fiabench.cases.sweep import Claim, Rule
 from fiabench.results import units
 from fiabench.results.measurement import Measurement
+from fiabench.results.rundir import Run
 
 HOLDS, BROKEN, UNDECIDED = "holds", "broken", "undecided"
 
@@ -21,6 +22,11 @@ class Verdict(NamedTuple):
     `undecided`."""
     because: str
     """The case that decides, with its number; or why nothing can be said."""
+
+
+def verdicts(run: Run) -> list[Verdict]:
+    """Whether a run bears out what its sweep claims."""
+    return judge([Claim(**claim) for claim in run.header["sweep"].get("claims", [])], run.measurements)
 
 
 def judge(claims: Iterable[Claim], measurements: list[Measurement]) -> list[Verdict]:

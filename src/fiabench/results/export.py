@@ -7,6 +7,7 @@ import io
 import json
 
 from fiabench.results import cells, pivot
+from fiabench.results.claims import verdicts
 from fiabench.results.metrics import METRICS
 from fiabench.results.rundir import Run
 
@@ -52,6 +53,7 @@ def to_markdown(run: Run, headline: str) -> str:
             lines.append(_row(["<br>".join(title), *texts]))
         lines.append("")
     lines += [f"- {line}" for line in (*cells.legend(run.measurements), *cells.reasons(run.measurements))]
+    lines += [f"- claim {verdict}: {claim} {because}" for claim, verdict, because in verdicts(run)]
     return "\n".join(lines) + "\n"
 
 

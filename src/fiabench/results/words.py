@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from fiabench.cases.case import Case
 from fiabench.results.measurement import Measurement
+
+_CANN_SAYS = re.compile(r"\(E[A-Z]\d{4}\):\s+(.*?)(?:\[FUNC:|$)", re.MULTILINE)
+
+
+def essence(reason: str) -> str:
+    """What a reason says in one line: of a CANN report what the host found wrong, else its first line."""
+    said = _CANN_SAYS.search(reason)
+    if said:
+        return said.group(1)
+    return reason.strip().split("\n", 1)[0]
 
 
 class Field(NamedTuple):

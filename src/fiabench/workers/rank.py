@@ -18,6 +18,8 @@ from fiabench.cases.case import Case
 from fiabench.devices.base import Device
 from fiabench.measure.one import Outcome, measure
 from fiabench.measure.sampling import Stopping
+from fiabench.measure.subjects import provenance
+from fiabench.projects.errors import ProjectError
 from fiabench.ulysses.groups import GROUP_TIMEOUT, RankGroups
 from fiabench.workers.protocol import PARENT, REPLY_FD, decode, encode
 
@@ -69,6 +71,8 @@ def run_case(command: dict[str, Any], device: Device, groups: RankGroups) -> Out
     except Exception as error:  # a rank reports any failure of a case and goes on to the next
         status = "out_of_memory" if device.is_out_of_memory(error) else "error"
         outcome = Outcome(status, f"{type(error).__name__}: {error}")
+        if not isinstance(error, ProjectError):  # else nothing of the project ran
+            outcome.timing["projects"] = provenance(case, command["projects"])
     return outcome
 
 
