@@ -40,7 +40,7 @@ class Subject(NamedTuple):
 OWN = (
     Subject("separate, BSND", "separate", "BSND", 1.5),
     Subject("packed, BSND", "packed", "BSND", 1.85),
-    Subject("separate, BNSD", "separate", "BNSD", None),
+    Subject("separate, BNSD", "separate", "BNSD", 1.5),
     Subject("packed, BNSD", "packed", "BNSD", 1.85),
 )
 PROJECTS = {"sglang": "sglang_usp", "yunchang": "yunchang"}

@@ -98,6 +98,8 @@ def test_every_group_of_a_deployment_is_checked():
         ("ulysses", make_case(heads=16, tp=2, replicas="all")),
         ("bare", exchange_alone(heads=16, tp=2, replicas="all")),
         ("alone", make_case(heads=16, tp=4, ulysses=1, replicas="all")),
+        ("cfg-parallel", make_case(batch=2, cfg=2, replicas="all")),
+        ("ring", make_case(heads=16, tp=2, ulysses=1, ring=2, replicas="all", mask="causal")),
     ]
     for answer in run_ranks(4, outcomes, cases):
         for name, (status, reason, outcome, _) in answer.items():

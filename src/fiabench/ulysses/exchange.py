@@ -141,8 +141,13 @@ class Exchange:
             layout.pack_heads(shard, self._moves[name], slot.send)
 
     def exchange_in(self) -> None:
-        for wire in self._wires_in:
-            dist.all_to_all_single(wire.received, wire.send, group=self._group)
+        """Starts every exchange before it waits for any: Gloo takes several at once, other backends queue them."""
+        works = [
+            dist.all_to_all_single(wire.received, wire.send, group=self._group, async_op=True)
+            for wire in self._wires_in
+        ]
+        for work in works:
+            work.wait()
 
     def unpack_in(self) -> None:
         for received, whole in self._copied:
