@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import torch
@@ -22,6 +23,9 @@ class Accelerator:
     @classmethod
     def count(cls) -> int:
         return int(cls.api.device_count()) if cls.api.is_available() else 0
+
+    def now(self) -> float:
+        return time.perf_counter()
 
     def synchronize(self) -> None:
         self.api.synchronize()

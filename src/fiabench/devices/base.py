@@ -30,6 +30,10 @@ class Device(Protocol):
         """Name, memory in bytes and driver, for the fingerprint."""
         ...
 
+    def now(self) -> float:
+        """Seconds on the host's clock, for caps, for what launching takes and for how long the parts of a case last."""
+        ...
+
     def synchronize(self) -> None:
         """Returns when everything queued has run; errors of queued work surface here."""
         ...
@@ -53,7 +57,7 @@ class Device(Protocol):
     def peak_memory(self) -> int | None:
         """Most bytes held at once since :meth:`forget_peak`, beyond what :meth:`reset_peak_memory` found.
 
-        None where the system does not tell.
+        To be asked when what was taken has been released again. None where the system does not tell.
         """
         ...
 

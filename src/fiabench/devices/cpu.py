@@ -34,6 +34,9 @@ class CpuDevice:
     def describe(cls) -> dict[str, Any]:
         return {"name": cpu_model(), "memory_bytes": psutil.virtual_memory().total, "driver": None}
 
+    def now(self) -> float:
+        return time.perf_counter()
+
     def synchronize(self) -> None:
         pass
 
@@ -60,7 +63,10 @@ class CpuDevice:
         if self._at_reset is None:
             return None
         peak = next(line for line in _STATUS.read_text(encoding="ascii").splitlines() if line.startswith("VmHWM"))
-        return max(0, int(peak.split()[1]) * 1024 - self._at_reset)
+        _give_back()
+        # What the process still holds is libraries' that were loaded meanwhile, and nothing of what was taken.
+        held = max(self._at_reset, self.memory_in_use())
+        return max(0, int(peak.split()[1]) * 1024 - held)
 
     def memory_in_use(self) -> int:
         return int(psutil.Process().memory_info().rss)

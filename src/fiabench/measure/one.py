@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import gc
 import math
-import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
 from fiabench.cases.case import Case
 from fiabench.devices.base import Device
-from fiabench.measure import subjects
-from fiabench.measure.build import build, unsupported
+from fiabench.measure.build import REAL, Assembly
 from fiabench.measure.check import check_attention
 from fiabench.measure.pipeline import Pipeline
-from fiabench.measure.sampling import Sampled, Stopping, sample
+from fiabench.measure.sampling import Sampled, Stopping, Together, sample
 from fiabench.measure.subjects import Projects
 from fiabench.results.metrics import END_TO_END
-from fiabench.ulysses.groups import RankGroups
 
 _DIVISORS = ("kernel", "exchange_in", "exchange_out", END_TO_END)
 """Phases by whose duration metrics divide: one that is too short for the device's clock is no measurement."""
+
+
+class Groups(Together, Protocol):
+    """What measuring needs of the ranks' groups; :class:`fiabench.ulysses.groups.RankGroups` are such."""
+
+    rank: int
+
+    def make(self, case: Case) -> None:
+        """Makes every group that ``case`` needs."""
+        ...
 
 
 @dataclass
@@ -36,39 +44,45 @@ class Outcome:
     peak_memory: int | None = None
 
 
-def measure(case: Case, device: Device, groups: RankGroups, stopping: Stopping, projects: Projects) -> Outcome:
-    """Measures ``case`` on this rank. Raises what the operator or an exchange raises.
+def measure(
+    case: Case,
+    device: Device,
+    groups: Groups,
+    stopping: Stopping,
+    projects: Projects,
+    assembly: Assembly = REAL,
+) -> Outcome:
+    """Measures ``case`` on this rank, as ``assembly`` builds it. Raises what the operator or an exchange raises.
 
     Every rank of ``groups`` calls this with the same case; they leave it with the same status, or raise.
     """
-    reason = unsupported(case, device.name, projects)
+    reason = assembly.unsupported(case, device.name, projects)
     if reason:
         return Outcome("unsupported", reason)
-    operator = subjects.operator(case.op, projects) if case.measure != "exchange" else None
-    started = time.perf_counter()
+    started = device.now()
     groups.make(case)
-    made = time.perf_counter()
+    made = device.now()
     device.reset_peak_memory()
     rank = groups.rank % case.sequence_ranks
-    pipeline = build(case, rank, groups, device, projects)
+    pipeline = assembly.build(case, rank, groups, device, projects)
     device.synchronize()
-    built = time.perf_counter()
+    built = device.now()
     check, first_iteration = _check(case, pipeline, device, rank)
+    passed = _everywhere(check, groups)
     baseline = None
-    if case.against != "none" and check["passed"]:
+    if passed and case.against != "none":
         beside = case._replace(op=case.against, against="none")
-        baseline = build(beside, rank, groups, device, projects)
+        baseline = assembly.build(beside, rank, groups, device, projects)
         check |= _same_truth(beside, baseline, device, rank)
-    checked = time.perf_counter()
-    passed = bool(groups.gather(torch.tensor([check["passed"]], dtype=torch.float64)).all())
+        passed = _everywhere(check, groups)
+    checked = device.now()
     timing = {
         "method": device.timing_method,
-        "emulated": bool(operator and operator.emulated(device.name)),
         "first_iteration_seconds": first_iteration,
         "group_seconds": made - started,
         "setup_seconds": built - made,
         "check_seconds": checked - built,
-        "projects": subjects.provenance(case, projects),
+        **assembly.describe(case, device.name, projects),
     }
     if not passed:
         return Outcome("wrong", check.pop("wrong"), check, timing)
@@ -87,9 +101,17 @@ def measure(case: Case, device: Device, groups: RankGroups, stopping: Stopping, 
         return Outcome("error", f"the {device.name} clock gave 0 s for {', '.join(unmeasurable)}", check, timing)
     reason = "" if sampled.settled else _unsettled(sampled, stopping)
     status = "ok" if sampled.settled else "unsettled"
-    # With another operator's buffers beside its own the peak would be neither's.
-    peak_memory = device.peak_memory() if baseline is None else None
+    peak_memory = None
+    if baseline is None:  # with another operator's buffers beside its own the peak would be neither's
+        del pipeline
+        gc.collect()  # steps and what they belong to know each other
+        peak_memory = device.peak_memory()
     return Outcome(status, reason, check, timing, dict(sampled.seconds), peak_memory)
+
+
+def _everywhere(check: dict[str, Any], groups: Groups) -> bool:
+    """Whether the check passed on every rank: they go on together or not at all."""
+    return bool(groups.gather(torch.tensor([check["passed"]], dtype=torch.float64)).all())
 
 
 def _unsettled(sampled: Sampled, stopping: Stopping) -> str:
@@ -106,10 +128,10 @@ def _check(case: Case, pipeline: Pipeline, device: Device, rank: int) -> tuple[d
     wrong = pipeline.check_exchange(rank) if pipeline.check_exchange else ""
     exchange = {"exchange": "wrong" if wrong else "exact"} if pipeline.check_exchange else {}
     pipeline.poison()
-    start = time.perf_counter()
+    start = device.now()
     pipeline.run()
     device.synchronize()
-    first_iteration = time.perf_counter() - start
+    first_iteration = device.now() - start
     if pipeline.attention is None:
         return {"passed": not wrong, "wrong": wrong, **exchange}, first_iteration
     check = check_attention(case, pipeline.attention(), rank) | exchange

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import threading
@@ -38,6 +39,9 @@ def main() -> None:
         commands = _commands()
         device = devices.load(os.environ["FIABENCH_DEVICE"])(int(os.environ["LOCAL_RANK"]))
         groups = _join(rank, world_size, device, commands, reply)
+        # What was imported stays: only a case's own objects are looked through when it ends.
+        gc.collect()
+        gc.freeze()
         for command in commands:
             outcome = run_case(command, device, groups)
             created = {"seconds": groups.creation_seconds, "bytes": groups.creation_bytes}
