@@ -17,17 +17,17 @@ from tests.ulysses.ranks import run_ranks
 
 
 class PlannedDevice:
-    """A clock on which each pair of marks lies a planned duration apart; it is the process's clock, too."""
+    """A clock on which each pair of marks lies a planned duration apart; it is the host's clock, too."""
 
     timing_method = "planned"
 
     def __init__(self, durations: Iterator[float]) -> None:
         self.durations = durations
-        self.now = 0.0
+        self.clock = 0.0
         self.given: list[float] = []
 
-    def perf_counter(self) -> float:
-        return self.now
+    def now(self) -> float:
+        return self.clock
 
     def synchronize(self) -> None:
         pass
@@ -37,7 +37,7 @@ class PlannedDevice:
 
     def seconds(self, start: None, end: None) -> float:
         self.given.append(next(self.durations))
-        self.now += self.given[-1]
+        self.clock += self.given[-1]
         return self.given[-1]
 
 
@@ -49,12 +49,11 @@ def alone():
 
 
 @pytest.fixture
-def take(alone, monkeypatch):
+def take(alone):
     """Samples a kernel whose iterations last as planned; returns what was sampled, and the device."""
 
     def take(durations, first_iteration=None, phases=("kernel",), **changes):
         device = PlannedDevice(iter(durations))
-        monkeypatch.setattr(sampling, "time", device)
         pipeline = Pipeline([Step(phase, lambda: None) for phase in phases])
         first = 10.0 if first_iteration is None else first_iteration  # long: no warm-up
         return sample(pipeline, device, alone, stopping(**changes), first), device
@@ -181,7 +180,6 @@ def test_a_long_iteration_was_warmed_up_by_its_check(take):
 def on_two_ranks(groups, device, seconds):
     """Each rank with its own clock and noise; the pipelines are real, their durations planned."""
     planned = PlannedDevice(noise(0.02, around=seconds[groups.rank], seed=groups.rank))
-    sampling.time = planned
     sampled = sample(Pipeline([Step("kernel", lambda: None)]), planned, groups, stopping(), 0.01 * (groups.rank + 1))
     kept = sampled.seconds["kernel"] == planned.given[sampled.warmup_iterations :]
     return len(sampled.seconds["kernel"]), sampled.warmup_iterations, sampled.settled, sampled.half_width, kept
@@ -202,14 +200,13 @@ def test_all_ranks_take_the_same_decisions_from_different_durations(seconds):
 @pytest.mark.parametrize(
     ("method", "launch", "bound"), [("event", 0.009, True), ("event", 0.001, False), ("host", 0.009, False)]
 )
-def test_a_device_that_waits_for_launches_is_host_bound(method, launch, bound, alone, monkeypatch):
+def test_a_device_that_waits_for_launches_is_host_bound(method, launch, bound, alone):
     """On a clock of the host's own, launching is the whole of it and says nothing."""
     device = PlannedDevice(itertools.repeat(0.01))
     device.timing_method = method
-    monkeypatch.setattr(sampling, "time", device)
 
     def kernel():
-        device.now += launch
+        device.clock += launch
 
     pipeline = Pipeline([Step("kernel", kernel)])
     assert sample(pipeline, device, alone, stopping(), 10.0).host_bound is bound

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -42,6 +45,29 @@ def build(case: Case, rank: int, groups: RankGroups, device: Device, projects: P
     if case.exchange in projects:
         return _outside(case, rank, groups, device, projects)
     return _ulysses(case, rank, groups, device, projects)
+
+
+def describe(case: Case, device: str, projects: Projects) -> dict[str, Any]:
+    """What of ``case`` really runs on ``device``: whether its operator is `emulated`, and outside `projects`."""
+    operator = subjects.operator(case.op, projects) if case.measure != "exchange" else None
+    return {
+        "emulated": bool(operator and operator.emulated(device)),
+        "projects": subjects.provenance(case, projects),
+    }
+
+
+class Assembly(NamedTuple):
+    """A way from cases to pipelines: :data:`REAL`, or that of a simulated device."""
+
+    unsupported: Callable[[Case, str, Projects], str | None]
+    """Of a case, a device's name and the projects: why the case cannot be built; None where it can."""
+    build: Callable[[Case, int, Any, Any, Projects], Pipeline]
+    """Of a case, the rank among those that share the sequence, groups and device of one kind, and the projects."""
+    describe: Callable[[Case, str, Projects], dict[str, Any]]
+    """Of a case, a device's name and the projects: what stands in ``timing`` of what ran."""
+
+
+REAL = Assembly(unsupported, build, describe)
 
 
 def _shards(case: Case, rank: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:

@@ -8,18 +8,18 @@ beside each end-to-end one, first and second by turns, and what has to settle is
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from dataclasses import dataclass, field
 from statistics import median
+from typing import Protocol
 
 import torch
+from torch import Tensor
 
 from fiabench.devices.base import Device
 from fiabench.measure.pipeline import Pipeline
 from fiabench.results.metrics import BASELINE, DISPATCH, END_TO_END
 from fiabench.stats.intervals import summarise
-from fiabench.ulysses.groups import RankGroups
 
 LONG_ITERATION = 2.0
 """Seconds from which on one iteration counts as long: three samples are then enough to stop."""
@@ -45,6 +45,18 @@ class Stopping:
     warmup_max_seconds: float
 
 
+class Together(Protocol):
+    """The ranks that take samples together; :class:`fiabench.ulysses.groups.RankGroups` are such."""
+
+    def barrier(self) -> None:
+        """Returns when every rank has come here."""
+        ...
+
+    def gather(self, value: Tensor) -> Tensor:
+        """Every rank's ``value``, a host tensor of one shape, stacked by rank."""
+        ...
+
+
 @dataclass
 class Sampled:
     """One rank's samples: phase to seconds, in the order taken."""
@@ -62,7 +74,7 @@ class Sampled:
 def sample(
     pipeline: Pipeline,
     device: Device,
-    groups: RankGroups,
+    groups: Together,
     stopping: Stopping,
     first_iteration: float,
     baseline: Pipeline | None = None,
@@ -82,7 +94,7 @@ class _Sampler:
         self,
         pipeline: Pipeline,
         device: Device,
-        groups: RankGroups,
+        groups: Together,
         stopping: Stopping,
         baseline: Pipeline | None,
     ) -> None:
@@ -97,9 +109,9 @@ class _Sampler:
     def _end_to_end(self, pipeline: Pipeline) -> tuple[float, float]:
         """Seconds of one iteration on the device, and those that the host took to launch it."""
         self._groups.barrier()
-        start, begun = self._device.mark(), time.perf_counter()
+        start, begun = self._device.mark(), self._device.now()
         pipeline.run()
-        launching = time.perf_counter() - begun
+        launching = self._device.now() - begun
         end = self._device.mark()
         self._device.synchronize()
         return self._device.seconds(start, end), launching
@@ -115,13 +127,13 @@ class _Sampler:
 
     def _slowest(self, durations: list[float]) -> tuple[list[float], float]:
         """For each of ``durations`` the slowest rank's, and rank 0's clock since the last call's start."""
-        mine = torch.tensor([*durations, time.perf_counter() - self._started], dtype=torch.float64)
+        mine = torch.tensor([*durations, self._device.now() - self._started], dtype=torch.float64)
         gathered = self._groups.gather(mine)
         return gathered[:, :-1].max(dim=0).values.tolist(), float(gathered[0, -1])
 
     def warm_up(self, first_iteration: float) -> None:
         """Runs until two neighbouring windows agree, or the time for warming up is over."""
-        self._started = time.perf_counter()
+        self._started = self._device.now()
         (slowest,), _ = self._slowest([first_iteration])
         limit = self._stopping.warmup_max_seconds
         if slowest < min(limit, LONG_ITERATION):
@@ -136,7 +148,7 @@ class _Sampler:
                 if elapsed + window * typical > limit:
                     break
                 before = typical
-        self.sampled.warmup_seconds = time.perf_counter() - self._started
+        self.sampled.warmup_seconds = self._device.now() - self._started
 
     def _warm(self) -> float:
         if self._baseline:
@@ -145,7 +157,7 @@ class _Sampler:
 
     def take(self) -> None:
         """Takes samples until the stopping rule or the time cap ends it."""
-        self._started = time.perf_counter()
+        self._started = self._device.now()
         stopping, totals, judged, wanted = self._stopping, list[float](), list[float](), 1
         while True:
             count = wanted - len(totals)
@@ -169,7 +181,7 @@ class _Sampler:
         seconds = self.sampled.seconds
         if DISPATCH in seconds:
             self.sampled.host_bound = median(seconds[DISPATCH]) >= HOST_BOUND * median(seconds[END_TO_END])
-        self.sampled.sampling_seconds = time.perf_counter() - self._started
+        self.sampled.sampling_seconds = self._device.now() - self._started
 
     def _one(self, index: int) -> tuple[float, float]:
         """One sample of everything, recorded; end-to-end seconds on this rank, and the baseline's (1 without one)."""
