@@ -106,7 +106,7 @@ def print_plan(out: Console, plan: Plan, machine: Machine, name: str, about: str
     where = (
         f"{machine.device} ({machine.cores} cores)"
         if machine.device == "cpu"
-        else f"{machine.count} x {machine.device}"
+        else f"{machine.count} x {machine.facts['name'] if machine.spec else machine.device}"
     )
     out.print(
         f"{plan.cases:,} case{'' if plan.cases == 1 else 's'} on {where}, "

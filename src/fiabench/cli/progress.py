@@ -32,6 +32,7 @@ class RunProgress:
         self._coordinator = coordinator
         self._left = [*accumulate((coordinator.estimate(case) for case in reversed(cases)), initial=0.0)]
         self._varying = varying(cases)
+        self._simulated = coordinator.simulated
         self._done: list[Measurement] = []
         self._recent: deque[tuple[str, Measurement]] = deque(maxlen=_LAST)
         self._bar = Progress(
@@ -70,7 +71,7 @@ class RunProgress:
         if not self._live:
             summary = ", ".join(cells.cell(measurement)[:2])
             detail = summary if measurement.measured else f"{summary}: {words.essence(measurement.reason)}"
-            count = f"[{len(self._done)}/{len(self._cases)}]"
+            count = f"[{len(self._done)}/{len(self._cases)}]" + (" simulated" if self._simulated else "")
             name, left = label(case, self._varying), units.span(self.remaining())
             self._out.print(f"{count} {name}: {detail}  ({left} left)", soft_wrap=True)
         self._announce()
@@ -79,7 +80,8 @@ class RunProgress:
         index = len(self._done)
         current = label(self._cases[index], self._varying) if index < len(self._cases) else "done"
         left = f"{units.span(self.remaining())} left" if index < len(self._cases) else ""
-        self._bar.update(self._task, completed=index, description=current, left=left)
+        what = f"simulated: {current}" if self._simulated else current
+        self._bar.update(self._task, completed=index, description=what, left=left)
         if self._live:
             self._live.update(self._render())
 

@@ -26,8 +26,10 @@ from fiabench.cli.progress import RunProgress
 from fiabench.results.environment import environment, now
 from fiabench.results.measurement import Measurement
 from fiabench.results.rundir import Run, RunDirectory
+from fiabench.simulation.effects import check_ranks, parse_effects
+from fiabench.simulation.spec import PREFIX, allowed
 from fiabench.workers.coordinator import Coordinator
-from fiabench.workers.machine import Machine, find_machine
+from fiabench.workers.machine import Machine, find_machine, simulated_machine
 
 _BYTES_A_CASE = 256 * 2**10
 """Room that one line of `cases.jsonl` may need: 200 samples of eight phases on eight ranks take 250 KB."""
@@ -41,6 +43,10 @@ class Options:
     device: str
     filters: tuple[str, ...]
     peak_tflops: float | None
+    plants: tuple[str, ...] = ()
+    """What is planted into a simulated device."""
+    seed: int = 0
+    """From which a simulated device's noise is drawn."""
 
 
 def select(sweep: Sweep, filters: tuple[str, ...]) -> tuple[list[Case], Counter[tuple[str, str]]]:
@@ -63,7 +69,8 @@ def select(sweep: Sweep, filters: tuple[str, ...]) -> tuple[list[Case], Counter[
 def start(sweep: Sweep, options: Options, out: Path | None, nodes: int = 1) -> tuple[RunDirectory, Machine, list[Case]]:
     """Checks everything that can be wrong, then makes the run directory. Raises InputError with nothing made."""
     cases, left_out = select(sweep, options.filters)
-    machine = find_machine(options.device)
+    machine = _machine(options)
+    check_ranks(parse_effects(options.plants, sweep.projects), max(case.world_size for case in cases))
     _require_ranks(cases, machine.times(nodes))
     path = out or ROOT / "runs" / f"{datetime.now():%Y%m%d-%H%M%S}-{sweep.name}"
     _require_room(path, len(cases))
@@ -71,7 +78,7 @@ def start(sweep: Sweep, options: Options, out: Path | None, nodes: int = 1) -> t
         "created": now(),
         "finished": None,
         "sweep": sweep.resolved(),
-        "options": {**vars(options), "filters": list(options.filters)},
+        "options": {**vars(options), "filters": list(options.filters), "plants": list(options.plants)},
         "cases": len(cases),
         "left_out": [{"rule": rule, "reason": why, "points": count} for (rule, why), count in left_out.items()],
         "environment": environment(machine.facts, _peak(machine, options), ROOT),
@@ -83,18 +90,34 @@ def resume(path: Path) -> tuple[RunDirectory, Machine, list[Case], Run]:
     """An unfinished run, with the cases that are still to be measured. Raises InputError where it cannot go on here."""
     directory, run = RunDirectory.reopen(path)
     kept = run.header["options"]
-    options = Options(run.environment["device"], tuple(kept["filters"]), kept["peak_tflops"])
+    planted = {"plants": tuple(kept.get("plants", ())), "seed": kept.get("seed", 0)}
+    options = Options(run.environment["device"], tuple(kept["filters"]), kept["peak_tflops"], **planted)
     cases, _ = select(Sweep.from_resolved(run.header["sweep"]), options.filters)
     done = {measurement.id for measurement in run.measurements}
-    machine = find_machine(options.device)
+    machine = _machine(options)
     found = environment(machine.facts, _peak(machine, options), ROOT)
-    for name in ("device_name", "versions", "operator"):
-        if found[name] != run.environment[name]:
+    for name in ("device_name", "versions", "operator", "simulation"):
+        if found[name] != run.environment.get(name):
             raise InputError.plain(
-                f"{path}: was begun with {name} {run.environment[name]!r}, found {found[name]!r} here: "
+                f"{path}: was begun with {name} {_said(run.environment.get(name))}, found {_said(found[name])} here: "
                 "measurements of two boxes or software stacks do not belong into one run"
             )
     return directory, machine, [case for case in cases if case.id not in done], run
+
+
+def _said(value: Any) -> str:
+    """A value of a fingerprint in a sentence: of a simulation its constants, which may be many, cut short."""
+    text = repr(value)
+    return text if len(text) <= 400 else f"{text[:400]}..."
+
+
+def _machine(options: Options) -> Machine:
+    """What ``options`` ask for. Raises InputError where it is not there, or takes nothing planted."""
+    if options.device.startswith(PREFIX):
+        return simulated_machine(options.device, options.plants, options.seed)
+    if options.plants or options.seed:
+        raise InputError.plain(f"--plant, --seed: found --device {options.device}; allowed: with {allowed()}")
+    return find_machine(options.device)
 
 
 def _peak(machine: Machine, options: Options) -> dict[str, Any] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from fiabench.cases.case import Case
 from fiabench.cases.errors import InputError
 from fiabench.cases.expand import LeftOut, expand
 from fiabench.cases.filters import parse_filters
 from fiabench.cases.load import load_sweep
-from fiabench.cli import planning, running
+from fiabench.cli import planning, predicting, running
 from fiabench.cli.checkout import ROOT, find_sweep, sweep_names
 from fiabench.cli.projects import place
 from fiabench.cli.table import console, headline, print_run
@@ -26,6 +27,8 @@ from fiabench.results import export as exports
 from fiabench.results.claims import BROKEN, verdicts
 from fiabench.results.measurement import Measurement
 from fiabench.results.rundir import Run, read_run
+from fiabench.simulation.effects import FORMS
+from fiabench.simulation.spec import PREFIX, allowed, load_spec
 from fiabench.workers.machine import guess_machine
 
 OK, CLAIM_BROKEN, BAD_INPUT, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
@@ -35,12 +38,30 @@ _TORCHRUN = "TORCHELASTIC_RUN_ID"
 _LOOKING = "asking torch for the device"
 _SHOW_PROGRESS_FROM = 250_000
 """Points whose planning takes two seconds or more."""
-_DEVICES = click.Choice(["auto", "npu", "cuda", "cpu"])
+
+
+class _Devices(click.Choice[str]):
+    """A device of this box, or a simulated one."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if str(value).startswith(PREFIX):
+            load_spec(value)
+            return str(value)
+        return super().convert(value, param, ctx)
+
+
+_DEVICES = _Devices(["auto", "npu", "cuda", "cpu"])
 _profile = click.option("--profile", metavar="NAME", help="A profile of the sweep.")
 _filters = click.option(
     "--filter", "filters", multiple=True, metavar="FIELD=VALUE,...", help="Keep only these cases; may be repeated."
 )
-_device = click.option("--device", type=_DEVICES, default="auto", show_default=True, help="What to measure on.")
+_device = click.option(
+    "--device",
+    type=_DEVICES,
+    default="auto",
+    show_default=True,
+    help=f"What to measure on; {allowed()} simulate, and measure nothing.",
+)
 _project = click.option(
     "--project",
     "projects",
@@ -80,9 +101,18 @@ def list_sweeps(as_json: bool) -> None:
 @_profile
 @_filters
 @_device
+@click.option("--predict", is_flag=True, help="On a simulated device: plans, best first, and why others do not fit.")
 @click.option("--show", default=50, show_default=True, metavar="N", help="Cases to show.")
 @click.option("--json", "as_json", is_flag=True, help="Every point as one JSON object a line.")
-def plan(sweep: str, profile: str | None, filters: tuple[str, ...], device: str, show: int, as_json: bool) -> None:
+def plan(
+    sweep: str,
+    profile: str | None,
+    filters: tuple[str, ...],
+    device: str,
+    predict: bool,
+    show: int,
+    as_json: bool,
+) -> None:
     """What SWEEP (a path or a name) would measure here: counts, what is left out and why, memory and time."""
     loaded = load_sweep(find_sweep(sweep), profile)
     wanted = parse_filters(list(filters), loaded.projects)
@@ -90,6 +120,9 @@ def plan(sweep: str, profile: str | None, filters: tuple[str, ...], device: str,
     points = expand(loaded)
     if filters:
         points = (point for point in points if isinstance(point, LeftOut) or wanted(point))
+    if predict:
+        _predict(points, device, loaded.name, as_json)
+        return
     sampling = loaded.sampling.model_dump()
     if loaded.points > _SHOW_PROGRESS_FROM:
         points = planning.with_progress(points, loaded.points, console(stderr=True))
@@ -99,6 +132,17 @@ def plan(sweep: str, profile: str | None, filters: tuple[str, ...], device: str,
     planning.print_plan(
         console(), planning.make_plan(points, machine, sampling, show), machine, loaded.name, loaded.about
     )
+
+
+def _predict(points: Iterable[Case | LeftOut], device: str, name: str, as_json: bool) -> None:
+    if not device.startswith(PREFIX):
+        raise InputError.plain(f"--predict: found --device {device}; allowed: with {allowed()}")
+    spec = load_spec(device)
+    found = predicting.attentions(points, spec)
+    if as_json:
+        planning.write_lines(predicting.prediction_lines(found, spec), sys.stdout)
+    else:
+        predicting.print_predictions(console(), found, spec, name)
 
 
 @commands.command()
@@ -112,6 +156,14 @@ def plan(sweep: str, profile: str | None, filters: tuple[str, ...], device: str,
 )
 @click.option("--resume", type=click.Path(path_type=Path), metavar="DIR", help="Go on with an interrupted run.")
 @click.option("--peak-tflops", type=click.FloatRange(min=0, min_open=True), help="The device's dense peak, for MFU.")
+@click.option(
+    "--plant",
+    "plants",
+    multiple=True,
+    metavar="KIND=...",
+    help=f"Into a simulated device, may be repeated: {', '.join(FORMS)}. See docs/simulation.md.",
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Of a simulated device's noise.")
 @click.option("--figures/--no-figures", default=True, show_default=True, help="Draw the figures at the end.")
 @click.option("--json", "as_json", is_flag=True, help="Each measurement as one JSON line on standard output.")
 def run(
@@ -123,15 +175,19 @@ def run(
     out: Path | None,
     resume: Path | None,
     peak_tflops: float | None,
+    plants: tuple[str, ...],
+    seed: int,
     figures: bool,
     as_json: bool,
 ) -> int:
     """Measures SWEEP (a path or a name) into a run directory, and prints its tables."""
     if _TORCHRUN in os.environ:
+        if device.startswith(PREFIX):
+            raise InputError.plain(f"--device {device}: needs no torchrun; allowed there: auto, npu, cuda, cpu")
         os.execv(sys.executable, [sys.executable, "-m", "fiabench.torchrun", *sys.argv[2:]])
     notes = console(stderr=True)
     if resume is not None:
-        if sweep or profile or filters or out or peak_tflops or projects:
+        if sweep or profile or filters or out or peak_tflops or projects or plants or seed:
             raise InputError.plain("--resume takes the sweep and its options from the run; give the directory alone")
         with notes.status(_LOOKING):
             directory, machine, cases, before = running.resume(resume)
@@ -140,7 +196,7 @@ def run(
         raise InputError.plain("run: found no SWEEP; allowed: a path or a name (see `list`), or --resume DIR")
     else:
         loaded = place(load_sweep(find_sweep(sweep), profile), projects)
-        options = running.Options(device, filters, peak_tflops)
+        options = running.Options(device, filters, peak_tflops, plants, seed)
         with notes.status(_LOOKING):
             directory, machine, cases = running.start(loaded, options, out)
     each: Callable[[Measurement], None] = running.write_json_line if as_json else lambda measurement: None

@@ -48,6 +48,8 @@ def environment(facts: dict[str, Any], peak: dict[str, Any] | None, checkout: Pa
     return {
         "fiabench": __version__,
         "device": facts["device"],
+        "simulated": "simulation" in facts,
+        "simulation": facts.get("simulation"),
         "device_name": facts["name"],
         "device_count": facts["count"],
         "memory_bytes": facts["memory_bytes"],
@@ -83,8 +85,18 @@ def now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
+def is_simulated(environment: dict[str, Any]) -> bool:
+    """Whether a run's numbers come from a model; runs from before there was one have no word of it."""
+    return bool(environment.get("simulated"))
+
+
 def ran_on(environment: dict[str, Any]) -> str:
-    """The device in a few words, for titles: `CPU (AMD EPYC, 2 cores)`, `NPU (8 x Ascend910B3)`."""
+    """The device in a few words, for titles: `CPU (AMD EPYC, 2 cores)`, `NPU (8 x Ascend910B3)`, `simulated 910B3
+    (16 nodes of 8)`."""
+    if is_simulated(environment):
+        spec = environment["simulation"]["spec"]
+        nodes = spec["across"]["nodes"]
+        return f"{environment['device_name']} ({nodes} node{'' if nodes == 1 else 's'} of {spec['node']['ranks']})"
     if environment["device"] == "cpu":
         return f"CPU ({environment['cpu']}, {environment['cores']} cores)"
     return f"{environment['device'].upper()} ({environment['device_count']} x {environment['device_name']})"
@@ -92,6 +104,9 @@ def ran_on(environment: dict[str, Any]) -> str:
 
 def provenance(environment: dict[str, Any], measurements: Iterable[Measurement]) -> str:
     """What these numbers must not be taken for; empty where the real thing ran on an NPU."""
+    if is_simulated(environment):
+        planted = ", ".join(environment["simulation"]["plants"])
+        return "simulated, not measured anywhere" + (f", with {planted} planted" if planted else "")
     if environment["device"] == "npu":
         return ""
     if any(measurement.timing.get("emulated") for measurement in measurements):

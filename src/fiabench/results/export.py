@@ -8,6 +8,7 @@ import json
 
 from fiabench.results import cells, pivot
 from fiabench.results.claims import verdicts
+from fiabench.results.environment import is_simulated
 from fiabench.results.metrics import METRICS
 from fiabench.results.rundir import Run
 
@@ -22,6 +23,7 @@ def to_csv(run: Run) -> str:
         row["projects"] = "; ".join(f"{name}: {cells.origin_name(found)}" for name, found in projects.items()) or None
         row["oversubscribed"] = measurement.timing.get("oversubscribed")
         row["operator"] = run.environment["operator"]
+        row["simulated"] = is_simulated(run.environment) or None
         for name, metric in METRICS.items():
             entry = measurement.metrics.get(name, {})
             unit = metric.unit.replace("/", "_per_")

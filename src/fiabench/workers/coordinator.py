@@ -9,7 +9,7 @@ from typing import Any
 
 from fiabench.cases.case import Case
 from fiabench.results.measurement import Measurement
-from fiabench.workers.group import GroupFailure, RankGroup
+from fiabench.workers.group import GroupFailure, RankGroup, SimulatedGroup
 from fiabench.workers.machine import Machine
 from fiabench.workers.merge import merge, unmeasured
 
@@ -21,6 +21,8 @@ _DEADLINE_MOST = 24 * 3600.0
 _PACE_LIMITS = (0.1, 10.0)
 """Estimates are corrected within these: a case of microseconds says little about one of minutes."""
 _STARTS_TRIED = 2
+SIMULATED_RANK_SECONDS = 0.03
+"""What simulating a case takes for each of its ranks, on one core; several times that where its samples are noisy."""
 
 
 class Coordinator:
@@ -37,6 +39,7 @@ class Coordinator:
         self._joined = 0.0
         self._pace = 1.0
         self._failed_starts = 0
+        self._sessions = 0
 
     def __enter__(self) -> Coordinator:
         return self
@@ -44,6 +47,11 @@ class Coordinator:
     def __exit__(self, *_: object) -> None:
         if self._group:
             self._group.kill()
+
+    @property
+    def simulated(self) -> bool:
+        """Whether no case is really measured."""
+        return self._machine.spec is not None
 
     @property
     def pace(self) -> float:
@@ -93,21 +101,30 @@ class Coordinator:
         resolved = case._replace(threads=self._machine.threads(case))
         patience = _DEADLINE_BASE + _DEADLINE_FACTOR * self._pace * self.estimate(case)
         deadline = self._deadline or min(patience, _DEADLINE_MOST)
-        return {"case": resolved.as_dict(), "stopping": self._stopping, "projects": self._projects}, deadline
+        command = {"case": resolved.as_dict(), "stopping": self._stopping, "projects": self._projects}
+        if self._machine.spec:
+            command |= {"simulation": self._machine.facts["simulation"], "session": self._sessions}
+        return command, deadline
 
     def _group_for(self, case: Case) -> RankGroup:
         """The running group where it has the right size, else a fresh one."""
-        if self._group and self._group.world_size != case.world_size:
+        if self._group and not self._group.hosts(case.world_size):
             self._group.close()
             self._group, self._failed_starts = None, 0
         if self._group is None:
             if self._failed_starts >= _STARTS_TRIED:
                 raise GroupFailure("crash", f"not tried: {_STARTS_TRIED} groups of {case.world_size} did not start")
-            self._group = RankGroup(self._machine.device, case.world_size, self._machine.threads(case), self._logs)
+            self._group = self._start(case)
+            self._sessions += 1
             self._failed_starts += 1
             self._joined = self._group.join()
             self._failed_starts = 0
         return self._group
+
+    def _start(self, case: Case) -> RankGroup:
+        if self._machine.spec:
+            return SimulatedGroup(self._machine.device, self._logs)
+        return RankGroup(self._machine.device, case.world_size, self._machine.threads(case), self._logs)
 
     def _end_group(self) -> None:
         if self._group:
@@ -117,13 +134,18 @@ class Coordinator:
     def _keep_pace(self, case: Case, measurement: Measurement) -> None:
         """Corrects later estimates by how long an iteration really took."""
         total = measurement.value("total")
-        if total:
+        if total and not self._machine.spec:
             least, most = _PACE_LIMITS
             self._pace = min(most, max(least, total / self._machine.iteration_seconds(case)))
 
 
 def estimate_seconds(case: Case, machine: Machine, stopping: dict[str, Any]) -> float:
-    """What a case takes from its start to its line, in seconds: check, warm-up and samples, within their caps."""
+    """What a case takes from its start to its line, in seconds: check, warm-up and samples, within their caps.
+
+    Of a simulated device what simulating takes, not what is simulated.
+    """
+    if machine.spec:
+        return SIMULATED_RANK_SECONDS * case.world_size
     iteration = machine.iteration_seconds(case)
     each = iteration * (1 + (case.exchange != "none" or case.ring > 1) + (case.against != "none"))
     least = min(stopping["min_samples"], 3) if iteration > 1.0 else stopping["min_samples"]

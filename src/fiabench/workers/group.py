@@ -23,6 +23,8 @@ GRACE_SECONDS = 5.0
 START_SECONDS = 180.0
 """Importing torch and meeting the other ranks; minutes on a cold file system, seconds otherwise."""
 END_SECONDS = 5.0
+FATAL = ("error", "out_of_memory")
+"""How a rank may end a case for which the others wait for it."""
 _LAST_WORDS = 1500
 
 
@@ -42,7 +44,10 @@ class _Rank(NamedTuple):
 
 
 class RankGroup:
-    """``world_size`` ranks on one box, each bound to a device."""
+    """``world_size`` ranks on one box, each a process bound to a device."""
+
+    module = "fiabench.workers.rank"
+    """What each process runs."""
 
     def __init__(self, device: str, world_size: int, threads: int, logs: Path) -> None:
         """Starts the processes; :meth:`join` waits for them. ``logs`` takes each rank's standard output and error."""
@@ -74,7 +79,7 @@ class RankGroup:
         environment.setdefault("GLOO_SOCKET_IFNAME", "lo")
         with log.open("ab") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "fiabench.workers.rank"],
+                [sys.executable, "-m", self.module],
                 stdin=subprocess.PIPE,
                 bufsize=0,
                 stdout=output,
@@ -90,6 +95,10 @@ class RankGroup:
     @property
     def pids(self) -> list[int]:
         return [rank.process.pid for rank in self._ranks]
+
+    def hosts(self, world_size: int) -> bool:
+        """Whether these processes are as many ranks as that."""
+        return self.world_size == world_size
 
     def join(self) -> float:
         """Lets the ranks meet; returns the seconds since they were started. Raises GroupFailure."""
@@ -135,7 +144,7 @@ class RankGroup:
                     answers[rank] = answer
                     selector.unregister(self._ranks[rank].replies)
                     outcome = answer.get("outcome")
-                    if outcome and outcome["status"] in ("error", "out_of_memory") and failure is None:
+                    if outcome and outcome["status"] in FATAL and failure is None:
                         failure = outcome | {"reason": f"rank {rank}: {outcome['reason']}"}
                         deadline = min(deadline, time.monotonic() + GRACE_SECONDS)
                     continue
@@ -209,3 +218,31 @@ class RankGroup:
         for pipe in self._pending:
             os.close(pipe)
         self._ranks, self._pending = [], {}
+
+
+class SimulatedGroup(RankGroup):
+    """One process that simulates as many ranks as a case has."""
+
+    module = "fiabench.workers.simulated"
+
+    def __init__(self, device: str, logs: Path) -> None:
+        super().__init__(device, 1, 1, logs)
+
+    def hosts(self, world_size: int) -> bool:
+        return True
+
+    def join(self) -> float:
+        self._collect(self.started + START_SECONDS, [0])
+        return time.monotonic() - self.started
+
+    def ask(self, command: dict[str, Any], seconds: float) -> list[dict[str, Any]]:
+        try:
+            (answer,) = super().ask(command, seconds)
+        except GroupFailure as failure:
+            raise GroupFailure(failure.status, failure.reason.replace("rank 0", "the ranks' process")) from None
+        given: dict[int, dict[str, Any]] = {rank: found for rank, found in enumerate(answer["ranks"]) if found}
+        if len(given) < len(answer["ranks"]):  # the others waited for one that failed
+            outcomes = ((rank, found["outcome"]) for rank, found in given.items())
+            rank, outcome = next((rank, outcome) for rank, outcome in outcomes if outcome["status"] in FATAL)
+            raise GroupFailure(outcome["status"], f"rank {rank}: {outcome['reason']}")
+        return list(given.values())

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,8 @@ from fiabench.cases import costs
 from fiabench.cases.case import DTYPE_BYTES, Case
 from fiabench.cases.errors import InputError
 from fiabench.devices.peaks import find_peak
+from fiabench.simulation.predict import memory_misfit
+from fiabench.simulation.spec import PREFIX, Spec, load_spec
 from fiabench.workers.child import child_environment
 
 RANK_BYTES = 400 * 2**20
@@ -43,6 +48,8 @@ class Machine:
     cores: int
     facts: dict[str, Any]
     """What the probe said; for `plan` on a CPU, which needs no probe, empty."""
+    spec: Spec | None = None
+    """What is simulated; None for a real device."""
 
     def times(self, nodes: int) -> Machine:
         """``nodes`` boxes like this one, as one machine."""
@@ -61,10 +68,15 @@ class Machine:
 
     @cached_property
     def peak(self) -> dict[str, Any] | None:
-        return find_peak(self.facts.get("name", ""))
+        return self.spec.peaks if self.spec else find_peak(self.facts.get("name", ""))
 
     def threads(self, case: Case) -> int:
-        """CPU threads of each rank: the case's own count, else the cores divided among the ranks."""
+        """CPU threads of each rank: the case's own count, else the cores divided among the ranks.
+
+        One where ranks are simulated, so that no result depends on the box.
+        """
+        if self.spec:
+            return case.threads or 1
         return case.threads or max(1, self.cores // case.world_size)
 
     def oversubscribed(self, case: Case) -> bool:
@@ -73,12 +85,16 @@ class Machine:
 
     def fits(self, case: Case, needed: int) -> bool:
         """Whether ``case`` fits in memory where each rank needs ``needed`` bytes: :meth:`misfit` without its words."""
+        if self.spec:
+            return not memory_misfit(case, self.spec)
         if self.device == "cpu":
             return case.world_size * (needed + RANK_BYTES) <= self.memory_available
         return needed <= self.memory_available
 
     def misfit(self, case: Case) -> str:
         """Why ``case`` cannot fit in memory; empty where it can."""
+        if self.spec:
+            return memory_misfit(case, self.spec)
         each = costs.memory_bytes(case)
         if self.fits(case, each):
             return ""
@@ -121,8 +137,31 @@ def find_machine(wanted: str) -> Machine:
     return Machine(facts["device"], facts["count"], free, facts["cores"], facts)
 
 
+def simulated_machine(wanted: str, plants: Sequence[str] = (), seed: int = 0) -> Machine:
+    """The device `sim:NAME` or `sim:PATH.yaml` with what is planted into it, without asking torch for anything.
+
+    Raises InputError where there is no such device.
+    """
+    spec, cores = load_spec(wanted), len(os.sched_getaffinity(0))
+    facts = {
+        "device": wanted,
+        "name": f"simulated {spec.name}",
+        "count": spec.ranks,
+        "memory_bytes": spec.memory_bytes,
+        "cpu": platform.processor() or platform.machine(),
+        "cores": cores,
+        "python": platform.python_version(),
+        "versions": {name: metadata.version(name) for name in ("torch", "numpy")},
+        "operator": {"provided_by": "simulated", "reason": ""},
+        "simulation": {"device": wanted, "spec": spec.model_dump(mode="json"), "plants": [*plants], "seed": seed},
+    }
+    return Machine(wanted, spec.ranks, spec.memory_bytes, cores, facts, spec)
+
+
 def guess_machine(wanted: str) -> Machine:
     """As :func:`find_machine`, but at once where the device is the CPU: for estimates."""
+    if wanted.startswith(PREFIX):
+        return simulated_machine(wanted)
     if wanted == "auto":
         wanted = next((name for name, path in _ACCELERATOR_FILES.items() if Path(path).exists()), "cpu")
     if wanted != "cpu":

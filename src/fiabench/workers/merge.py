@@ -18,6 +18,7 @@ def unmeasured(case: Case, machine: Machine, status: str, reason: str) -> Measur
         "world_size": case.world_size,
         "described_world_size": case.described_world_size,
         "oversubscribed": machine.oversubscribed(case),
+        **({"simulated": True} if machine.spec else {}),
     }
     return Measurement(id=case.id, case=described, status=status, reason=reason, timing=timing)
 

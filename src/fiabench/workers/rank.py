@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -29,14 +29,14 @@ _WATCH_SECONDS = 0.5
 
 
 def main() -> None:
-    _end_with_parent(int(os.environ[PARENT]))
+    end_with_parent(int(os.environ[PARENT]))
     rank, world_size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     with os.fdopen(int(os.environ[REPLY_FD]), "wb", buffering=0) as replies:
 
         def reply(message: dict[str, Any]) -> None:
             replies.write(encode({"rank": rank, **message}))
 
-        commands = _commands()
+        commands = read_commands()
         device = devices.load(os.environ["FIABENCH_DEVICE"])(int(os.environ["LOCAL_RANK"]))
         groups = _join(rank, world_size, device, commands, reply)
         # What was imported stays: only a case's own objects are looked through when it ends.
@@ -49,7 +49,8 @@ def main() -> None:
         dist.destroy_process_group()
 
 
-def _commands() -> Iterator[dict[str, Any]]:
+def read_commands() -> Iterator[dict[str, Any]]:
+    """What the coordinator says, until it has no more."""
     for line in sys.stdin.buffer:
         yield decode(line)
 
@@ -66,8 +67,8 @@ def _join(rank: int, world_size: int, device: Device, commands: Iterator[dict[st
     return RankGroups(device, world_size)
 
 
-def run_case(command: dict[str, Any], device: Device, groups: RankGroups) -> Outcome:
-    """Runs one case; whatever it raises becomes the outcome's status and reason."""
+def run_case(command: dict[str, Any], device: Any, groups: Any, measure: Callable[..., Outcome] = measure) -> Outcome:
+    """Runs one case by ``measure``; whatever it raises becomes the outcome's status and reason."""
     case = Case.from_dict(command["case"])
     torch.set_num_threads(case.threads)
     try:
@@ -80,7 +81,7 @@ def run_case(command: dict[str, Any], device: Device, groups: RankGroups) -> Out
     return outcome
 
 
-def _end_with_parent(parent: int) -> None:
+def end_with_parent(parent: int) -> None:
     """Ends this process soon after the coordinator is gone, however that ended and whatever this rank is doing."""
 
     def watch() -> None:
