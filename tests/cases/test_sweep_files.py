@@ -43,6 +43,7 @@ COUNTS = {  # name, profile: cases, left out
     ("masks", "quick"): (8, 0),
     ("minimax-h3", None): (21, 3),
     ("minimax-h3", "quick"): (7, 1),
+    ("plans", None): (104, 58),
     ("pr-23572", None): (2, 0),
     ("pr-23572", "quick"): (2, 0),
     ("prefill-llm", None): (120, 0),

@@ -82,19 +82,24 @@ def prediction_lines(found: Iterable[Attention], spec: Spec) -> Iterator[dict[st
             yield {**about, "attention": attention.name, "plan": name, "does_not_fit": reason}
 
 
-def print_predictions(out: Console, found: Iterable[Attention], spec: Spec, name: str) -> None:
+def print_predictions(out: Console, found: Iterable[Attention], spec: Spec, name: str, show: int) -> None:
+    """The first ``show`` plans of each attention, and every one that does not fit."""
     out.print(Text.assemble((name, "bold"), f" on simulated {spec.name}: predicted by a model, not measured anywhere"))
     out.print(Text(f"{spec.about}; {spec.across.nodes} nodes of {spec.node.ranks}", "dim"))
     for attention in found:
         out.print(Text(attention.name, "italic"))
         if attention.plans:
-            out.print(_table(attention.plans, plain=not out.is_terminal))
+            out.print(_table(attention.plans[:show], plain=not out.is_terminal))
+        if len(attention.plans) > show:
+            out.print(Text(f"... and {len(attention.plans) - show:,} more (--show N for more, --json for all)", "dim"))
         for line in where_it_stops(attention.plans):
             out.print(Text(f"Ulysses with {line}"))
         for plan, reason in attention.misfits:
             out.print(Text(f"{plan} does not fit: {reason}", "yellow"))
-    rounds = "" if not spec.buffer else f" rounds: of the largest exchange through a buffer of {spec.buffer.mb:g} MiB."
-    out.print(Text(f"speed-up: over one rank with the whole. efficiency: speed-up / ranks.{rounds}", "dim"))
+    out.print(Text("speed-up: over one rank with the whole; efficiency: speed-up / ranks", "dim"))
+    out.print(Text("of the attention alone: what tensor parallel exchanges after it is not in it", "dim"))
+    if spec.buffer:
+        out.print(Text(f"rounds: of the largest exchange through a buffer of {spec.buffer.mb:g} MiB", "dim"))
 
 
 def _table(plans: list[Plan], plain: bool) -> Table:

@@ -121,7 +121,7 @@ def plan(
     if filters:
         points = (point for point in points if isinstance(point, LeftOut) or wanted(point))
     if predict:
-        _predict(points, device, loaded.name, as_json)
+        _predict(points, device, loaded.name, show, as_json)
         return
     sampling = loaded.sampling.model_dump()
     if loaded.points > _SHOW_PROGRESS_FROM:
@@ -134,7 +134,7 @@ def plan(
     )
 
 
-def _predict(points: Iterable[Case | LeftOut], device: str, name: str, as_json: bool) -> None:
+def _predict(points: Iterable[Case | LeftOut], device: str, name: str, show: int, as_json: bool) -> None:
     if not device.startswith(PREFIX):
         raise InputError.plain(f"--predict: found --device {device}; allowed: with {allowed()}")
     spec = load_spec(device)
@@ -142,7 +142,7 @@ def _predict(points: Iterable[Case | LeftOut], device: str, name: str, as_json: 
     if as_json:
         planning.write_lines(predicting.prediction_lines(found, spec), sys.stdout)
     else:
-        predicting.print_predictions(console(), found, spec, name)
+        predicting.print_predictions(console(), found, spec, name, show)
 
 
 @commands.command()

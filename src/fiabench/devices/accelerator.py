@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from typing import Any
 
@@ -39,6 +40,7 @@ class Accelerator:
         return float(start.elapsed_time(end)) * 1e-3
 
     def reset_peak_memory(self) -> None:
+        gc.collect()  # the steps of the pipeline before and what they belong to know each other
         self.api.empty_cache()
         self.api.reset_peak_memory_stats()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import platform
 import time
 from pathlib import Path
@@ -63,6 +64,7 @@ class CpuDevice:
         if self._at_reset is None:
             return None
         peak = next(line for line in _STATUS.read_text(encoding="ascii").splitlines() if line.startswith("VmHWM"))
+        gc.collect()  # a pipeline's steps and what they belong to know each other
         _give_back()
         # What the process still holds is libraries' that were loaded meanwhile, and nothing of what was taken.
         held = max(self._at_reset, self.memory_in_use())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import math
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -104,7 +103,6 @@ def measure(
     peak_memory = None
     if baseline is None:  # with another operator's buffers beside its own the peak would be neither's
         del pipeline
-        gc.collect()  # steps and what they belong to know each other
         peak_memory = device.peak_memory()
     return Outcome(status, reason, check, timing, dict(sampled.seconds), peak_memory)
 

@@ -44,7 +44,6 @@ class Simulation:
         self,
         case: Case,
         body: Callable[[SimulatedDevice, SimulatedGroups], Result],
-        failed: Callable[[Result], bool] = lambda result: False,
     ) -> list[Result | None]:
         """``body`` on every rank of ``case``, each at its virtual time 0; see :meth:`World.run`."""
         world = World(case.world_size)
@@ -54,7 +53,7 @@ class Simulation:
             device = SimulatedDevice(self.name, self.spec, world, rank, disturbance)
             return body(device, SimulatedGroups(world, device))
 
-        return world.run(on_rank, failed)
+        return world.run(on_rank)
 
 
 def measure(

@@ -68,9 +68,10 @@ def predict(case: Case, spec: Spec) -> Prediction:
 
 
 def misfit(case: Case, spec: Spec) -> str:
-    """Why ``case`` does not fit onto the device, in words that begin with what is short; empty where it does."""
-    if case.world_size > spec.ranks:
-        return f"ranks: needs {case.world_size}, {spec.name} has {spec.ranks}"
+    """Why the deployment that ``case`` describes does not fit, in words that begin with what is short; empty where it
+    does."""
+    if case.described_world_size > spec.ranks:
+        return f"ranks: needs {case.described_world_size}, {spec.name} has {spec.ranks}"
     if reason := model.unsupported(case, spec):
         return reason
     return memory_misfit(case, spec)
@@ -106,8 +107,8 @@ def rank_plans(cases: Iterable[Case], spec: Spec) -> list[Plan]:
 def where_it_stops(plans: Sequence[Plan]) -> list[str]:
     """For each tensor parallel and ring degree, up to which Ulysses degree another step still pays, in words.
 
-    A step pays while the attention gets faster; below half an efficiency of 50 % more than half of the ranks' time is
-    lost to what they exchange and to kernels that are too small.
+    A step pays while the attention gets faster; below an efficiency of 50 % more than half of the ranks' time is lost
+    to exchanges and to kernels that are too small.
     """
     best: dict[tuple[int, int], dict[int, Plan]] = {}
     for plan in plans:  # the fastest exchange of a degree comes first
@@ -124,6 +125,8 @@ def where_it_stops(plans: Sequence[Plan]) -> list[str]:
             paying = f"every step up to u{degrees[-1]} pays"
         else:
             paying = f"stops paying at u{degrees[stop]}, which is slower than u{degrees[stop - 1]}"
+            again = next((index for index in range(stop, len(degrees)) if totals[index] < min(totals[:index])), None)
+            paying += f"; only u{degrees[again]} is faster again" if again else ""
         poor = next((degree for degree in degrees if by_degree[degree].efficiency < 0.5), None)
         half = f"; efficiency is below 50 % from u{poor} on" if poor else ""
         lines.append(f"{name}: {paying}{half}")

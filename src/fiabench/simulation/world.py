@@ -1,12 +1,14 @@
-"""Ranks as threads of one process, each with its own virtual clock, that meet for what they do together.
+"""Ranks as threads of one process that meet for what they do together, one running at a time.
 
-What a meeting gives depends on what its members bring and on nothing else, so that no scheduling of the threads can be
-seen in a result.
+A rank runs until it has to wait for another, and then hands over to the next that need not: threads that ran at once
+would only take turns at the interpreter, and many of them slowly. What a meeting gives depends on what its members
+bring, and the order in which ranks run on nothing but the meetings, so that a run can be repeated exactly.
 """
 
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -14,69 +16,54 @@ Result = TypeVar("Result")
 
 
 class Abandoned(BaseException):
-    """Another rank failed, and this one would wait for it for ever.
+    """A rank waits for one that will not come.
 
     No Exception: what handles the errors of a case must not take it for one.
     """
 
 
-class _Meeting:
-    """One group's meetings, one after the other."""
-
-    def __init__(self, ranks: tuple[int, ...]) -> None:
-        self.places = {rank: place for place, rank in enumerate(ranks)}
-        self.lock = threading.Lock()
-        self.wake = [threading.Semaphore(0) for _ in ranks]
-        self.brought: list[Any] = [None] * len(ranks)
-        self.arrived = 0
-        self.result: list[Any] = []
-
-
 class World:
-    """``size`` ranks."""
+    """``size`` ranks, for one run."""
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self._lock = threading.Lock()
-        self._meetings: dict[tuple[int, ...], _Meeting] = {}
-        self._abandoned = False
+        self._turns = [threading.Semaphore(0) for _ in range(size)]
+        self._ready = deque(range(size))
+        self._brought: dict[tuple[int, ...], dict[int, Any]] = {}
+        """Of each group that waits for some of its ranks, what the others brought."""
+        self._given: dict[int, list[Any] | None] = {}
+        """What a rank that waited goes on with; None where it waited in vain."""
 
     def meet(self, ranks: tuple[int, ...], rank: int, brought: Any) -> list[Any]:
         """What each of ``ranks`` brought, in their order, once all have come. Raises Abandoned."""
-        if len(ranks) == 1:
-            return [brought]
-        with self._lock:
-            meeting = self._meetings.get(ranks) or self._meetings.setdefault(ranks, _Meeting(ranks))
-            if self._abandoned:
-                raise Abandoned
-        place = meeting.places[rank]
-        with meeting.lock:
-            meeting.brought[place] = brought
-            meeting.arrived += 1
-            last = meeting.arrived == len(ranks)
-            if last:
-                # Nobody can overwrite the result before all have come again, and so have read it.
-                meeting.result, meeting.brought, meeting.arrived = meeting.brought, [None] * len(ranks), 0
-        if last:
-            for other, semaphore in enumerate(meeting.wake):
-                if other != place:
-                    semaphore.release()
-        else:
-            meeting.wake[place].acquire()
-            if self._abandoned:
-                raise Abandoned
-        return meeting.result
+        waiting = self._brought.setdefault(ranks, {})
+        waiting[rank] = brought
+        if len(waiting) == len(ranks):
+            del self._brought[ranks]
+            result = [waiting[other] for other in ranks]
+            self._wake([other for other in ranks if other != rank], result)
+            return result
+        self._hand_over()
+        self._turns[rank].acquire()
+        given = self._given.pop(rank)
+        if given is None:
+            raise Abandoned
+        return given
 
-    def abandon(self) -> None:
-        """Ends every rank that waits for another, or will."""
-        with self._lock:
-            self._abandoned = True
-            for meeting in self._meetings.values():
-                for semaphore in meeting.wake:
-                    semaphore.release()
+    def _wake(self, ranks: list[int], given: list[Any] | None) -> None:
+        self._given |= dict.fromkeys(ranks, given)
+        self._ready.extend(ranks)
 
-    def run(self, body: Callable[[int], Result], failed: Callable[[Result], bool]) -> list[Result | None]:
-        """``body(rank)`` on every rank at once; by rank what it returned, None where it waited for one that ``failed``.
+    def _hand_over(self) -> None:
+        """Lets the next rank run; where none can, those who wait do so in vain."""
+        if not self._ready:
+            self._wake(sorted(rank for waiting in self._brought.values() for rank in waiting), None)
+            self._brought.clear()
+        if self._ready:
+            self._turns[self._ready.popleft()].release()
+
+    def run(self, body: Callable[[int], Result]) -> list[Result | None]:
+        """``body(rank)`` on every rank; by rank what it returned, None where it waited for one that had ended.
 
         Raises what the body of the first rank that raised did, once all have ended.
         """
@@ -84,16 +71,16 @@ class World:
         errors: dict[int, BaseException] = {}
 
         def one(rank: int) -> None:
+            self._turns[rank].acquire()
             try:
-                result = results[rank] = body(rank)
-                over = failed(result)
+                results[rank] = body(rank)
             except Abandoned:
-                return
+                pass  # the rank that it waited for says why
             except BaseException as error:  # raised again below, in the caller's thread
-                errors[rank], over = error, True
-            if over:
-                self.abandon()
+                errors[rank] = error
+            self._hand_over()
 
+        self._hand_over()
         if self.size == 1:
             one(0)
         else:

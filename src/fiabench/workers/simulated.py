@@ -6,7 +6,6 @@ failed.
 
 from __future__ import annotations
 
-import gc
 import os
 from dataclasses import asdict
 from typing import Any
@@ -18,7 +17,6 @@ from fiabench.measure.one import Outcome
 from fiabench.simulation.assemble import Simulation, measure
 from fiabench.simulation.effects import Seeds, parse_effects
 from fiabench.simulation.spec import Spec
-from fiabench.workers.group import FATAL
 from fiabench.workers.protocol import PARENT, REPLY_FD, encode
 from fiabench.workers.rank import end_with_parent, read_commands, run_case
 
@@ -28,8 +26,6 @@ def main() -> None:
     torch.set_num_threads(1)
     with os.fdopen(int(os.environ[REPLY_FD]), "wb", buffering=0) as replies:
         replies.write(encode({"joined": True}))
-        gc.collect()
-        gc.freeze()
         for command in read_commands():
             replies.write(encode({"ranks": run(command)}))
 
@@ -43,10 +39,9 @@ def run(command: dict[str, Any]) -> list[dict[str, Any] | None]:
         parse_effects(described["plants"], command["projects"]),
         Seeds(described["seed"], command["session"]),
     )
-    outcomes: list[Outcome | None] = simulation.run(
+    outcomes = simulation.run(
         case,
         lambda device, groups: run_case(command, device, groups, measure),
-        failed=lambda outcome: outcome.status in FATAL,
     )
     return [None if outcome is None else _answer(outcome) for outcome in outcomes]
 
