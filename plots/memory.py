@@ -26,7 +26,7 @@ def draw(run: Run) -> Figure:
         [labels.device_line(run.environment, lines.drawn), lines.common],
         [
             f"most that the case took of the {'process' if on_cpu else 'device allocator'}, on the rank with most",
-            "inputs, the correctness check and the timed calls are in it",
+            "inputs and the timed calls are in it, the correctness check is not",
             lines.note,
             labels.not_drawn_note(run.measurements),
         ],
