@@ -35,6 +35,12 @@ KV_CACHE_LAYOUTS = ("BBH", "BNBD", "NZ")
 """Of a paged cache: [blocks, block_size, H], [blocks, N, block_size, D], [blocks, N, D / 16, block_size, 16]."""
 
 
+def head_shard(tp: int, ulysses: int, ring: int, cfg: int) -> str:
+    """The degrees in words: `tp2 x u4`, and `x ring2`, `x cfg2` where they are more than one."""
+    text = f"tp{tp} x u{ulysses}" + (f" x ring{ring}" if ring > 1 else "")
+    return text + (f" x cfg{cfg}" if cfg > 1 else "")
+
+
 class Case(NamedTuple):
     """One point to measure. Knows its geometry and its shards, and nothing about devices.
 
@@ -180,9 +186,7 @@ class Case(NamedTuple):
     @property
     def head_shard(self) -> str:
         """The label of the case's column in tables, figures and asv: how heads, sequence and batch are divided."""
-        text = f"tp{self.tp} x u{self.ulysses}"
-        text += f" x ring{self.ring}" if self.ring > 1 else ""
-        return text + (f" x cfg{self.cfg}" if self.cfg > 1 else "")
+        return head_shard(self.tp, self.ulysses, self.ring, self.cfg)
 
     @property
     def element_bytes(self) -> int:

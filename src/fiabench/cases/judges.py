@@ -4,19 +4,12 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from fiabench.cases import fia_limits as fia
 from fiabench.cases.expand import buffer_bytes, undivided_bytes, undivided_tokens
 from fiabench.cases.shards import ShardError, pad_heads, shard_heads
 from fiabench.cases.sweep import BufferOf
 
 FIA = ("fia", "fia_v2")
-FIA_MAX_GROUP = 64
-FIA_MAX_HEADS = 256
-FIA_MAX_HEAD_DIM = 512
-FIA_HEAD_DIM_STEP = 16
-FIA_MAX_TOKENS = 20_971_520
-FIA_MAX_DECODE_KV = 262_144
-"""Limits of npu_fused_infer_attention_score without quantisation, from its host code (ops-transformer,
-attention/fused_infer_attention_score/op_host) and its documentation (op-plugin)."""
 
 
 class Fault(NamedTuple):
@@ -113,26 +106,26 @@ def undivided_buffer(dtype: str, ulysses: int, threads: int, size: Any) -> Fault
 
 
 def fia_heads(op: str, heads: int, kv_heads: int | str) -> Fault | None:
-    if op not in FIA or kv_heads == "same" or heads % int(kv_heads) or heads // int(kv_heads) <= FIA_MAX_GROUP:
+    if op not in FIA or kv_heads == "same" or heads % int(kv_heads) or heads // int(kv_heads) <= fia.MOST_GROUP:
         return None
     found = f"{heads // int(kv_heads)} query heads for each kv head"
-    return Fault("kv_heads", found, f"at most {FIA_MAX_GROUP}, which is as many as fia takes")
+    return Fault("kv_heads", found, f"at most {fia.MOST_GROUP}, which is as many as fia takes")
 
 
 def fia_rank_heads(op: str, heads: int, tp: int, ulysses: int) -> Fault | None:
-    if op not in FIA or heads <= FIA_MAX_HEADS * tp * ulysses or heads % (tp * ulysses):
+    if op not in FIA or heads <= fia.MOST_HEADS * tp * ulysses or heads % (tp * ulysses):
         return None
     found = f"{heads // (tp * ulysses)} query heads in one rank's kernel"
-    return Fault("heads", found, f"at most {FIA_MAX_HEADS}, which is as many as fia takes")
+    return Fault("heads", found, f"at most {fia.MOST_HEADS}, which is as many as fia takes")
 
 
 def fia_head_dim(op: str, head_dim: int, seq_len_q: int) -> Fault | None:
     if op not in FIA:
         return None
-    if head_dim > FIA_MAX_HEAD_DIM:
-        return Fault("head_dim", f"head dim {head_dim}", f"at most {FIA_MAX_HEAD_DIM}, which is as much as fia takes")
-    if seq_len_q > 1 and head_dim % FIA_HEAD_DIM_STEP:
-        return Fault("head_dim", f"head dim {head_dim}", f"multiples of {FIA_HEAD_DIM_STEP}, as fia asks")
+    if head_dim > fia.MOST_HEAD_DIM:
+        return Fault("head_dim", f"head dim {head_dim}", f"at most {fia.MOST_HEAD_DIM}, which is as much as fia takes")
+    if seq_len_q > 1 and head_dim % fia.HEAD_DIM_STEP:
+        return Fault("head_dim", f"head dim {head_dim}", f"multiples of {fia.HEAD_DIM_STEP}, as fia asks")
     return None
 
 
@@ -140,11 +133,12 @@ def fia_tokens(op: str, seq_len_q: int, seq_len_kv: int | str) -> Fault | None:
     if op not in FIA:
         return None
     kv = seq_len_q if seq_len_kv == "same" else int(seq_len_kv)
-    if seq_len_q > FIA_MAX_TOKENS:
-        return Fault("seq_len_q", f"{seq_len_q:,} tokens", f"at most {FIA_MAX_TOKENS:,}, which is as many as fia takes")
-    if seq_len_q == 1 and kv > FIA_MAX_DECODE_KV:
-        allowed = f"at most {FIA_MAX_DECODE_KV:,} with one query token, which is as many as fia takes"
+    most = f"at most {fia.MOST_TOKENS:,}, which is as many as fia takes"
+    if seq_len_q > fia.MOST_TOKENS:
+        return Fault("seq_len_q", f"{seq_len_q:,} tokens", most)
+    if seq_len_q == 1 and kv > fia.MOST_KEYS_DECODING:
+        allowed = f"at most {fia.MOST_KEYS_DECODING:,} with one query token, which is as many as fia takes"
         return Fault("seq_len_kv", f"{kv:,} key tokens", allowed)
-    if kv > FIA_MAX_TOKENS:
-        return Fault("seq_len_kv", f"{kv:,} key tokens", f"at most {FIA_MAX_TOKENS:,}, which is as many as fia takes")
+    if kv > fia.MOST_TOKENS:
+        return Fault("seq_len_kv", f"{kv:,} key tokens", most)
     return None

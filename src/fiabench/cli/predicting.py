@@ -10,9 +10,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fiabench.cases.case import Case
+from fiabench.cases.case import Case, head_shard
 from fiabench.cases.expand import LeftOut, Point
 from fiabench.results import units
+from fiabench.results.words import heads_name
 from fiabench.simulation.predict import Plan, misfit, rank_plans, where_it_stops
 from fiabench.simulation.spec import Spec
 
@@ -59,14 +60,13 @@ def _name(case: Case | Point) -> str:
     tokens = f"{case.seq_len_q:,} tokens"
     if case.seq_len_kv not in (0, case.seq_len_q):
         tokens = f"{case.seq_len_q:,} x {case.seq_len_kv:,} tokens"
-    heads = f"{case.heads}" if case.kv_heads in (0, case.heads) else f"{case.heads}/{case.kv_heads}"
+    heads = heads_name(case.heads, case.kv_heads or case.heads)
     mask = "no mask" if case.mask == "none" else case.mask
     return f"{case.op} · {tokens} · {heads} heads x {case.head_dim} · {case.dtype} · {mask} · batch {case.batch}"
 
 
 def _plan_name(case: Case | Point) -> str:
-    shard = f"tp{case.tp} x u{case.ulysses}" + (f" x ring{case.ring}" if case.ring > 1 else "")
-    shard += f" x cfg{case.cfg}" if case.cfg > 1 else ""
+    shard = head_shard(case.tp, case.ulysses, case.ring, case.cfg)
     return shard if case.exchange == "none" or case.ulysses == 1 else f"{shard} {case.exchange}"
 
 

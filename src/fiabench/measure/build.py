@@ -135,9 +135,8 @@ def _ulysses(case: Case, rank: int, groups: RankGroups, device: Device, projects
 
 def _outside(case: Case, rank: int, groups: RankGroups, device: Device, projects: Projects) -> Pipeline:
     group = groups.ulysses(case.ulysses)
-    exchange = subjects.outside_exchange(case.exchange, projects)
+    exchange = subjects.outside_exchange(projects[case.exchange])
     assert group is not None
-    assert exchange is not None
     outside = Outside(case, subjects.operator(case.op, projects), exchange, group, device.torch_device)
     return Pipeline(
         outside.steps(*_shards(case, rank, device.torch_device)),

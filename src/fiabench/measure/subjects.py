@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -20,8 +19,7 @@ Projects = dict[str, dict[str, str]]
 _ATTENTION_MODULES = {"sglang_ascend_fa": "sglang_attention", "any_callable": "any_callable"}
 
 
-@dataclass
-class _OutsideOperator:
+class _OutsideOperator(NamedTuple):
     """An adapter with the path that it needs, as an operator like those of :mod:`fiabench.ops`."""
 
     name: str
@@ -29,8 +27,10 @@ class _OutsideOperator:
     path: str
     target: str
 
-    def __post_init__(self) -> None:
-        self.ABOUT: str = self.adapter.ABOUT
+    @property
+    def ABOUT(self) -> str:
+        about: str = self.adapter.ABOUT
+        return about
 
     @property
     def _place(self) -> tuple[Any, ...]:
@@ -63,11 +63,8 @@ def _outside(name: str, project: dict[str, str]) -> _OutsideOperator:
     return _OutsideOperator(name, adapter, project["path"], project["target"])
 
 
-def outside_exchange(name: str, projects: Projects) -> OutsideExchange | None:
-    """The outside exchange of that name, loaded; None for fiabench's own. Raises ProjectError where it cannot be."""
-    if name not in projects:
-        return None
-    project = projects[name]
+def outside_exchange(project: dict[str, str]) -> OutsideExchange:
+    """A project's exchange, loaded. Raises ProjectError where it cannot be."""
     return load_exchange(project["target"] or project["adapter"], Path(project["path"]))
 
 
@@ -92,9 +89,8 @@ def provenance(case: Case, projects: Projects) -> dict[str, Any]:
     """
     found = {name: _outside(name, projects[name]).provenance() for name in (case.op, case.against) if name in projects}
     if case.exchange in projects:
-        exchange = outside_exchange(case.exchange, projects)
-        assert exchange is not None
-        found[case.exchange] = exchange.provenance(Path(projects[case.exchange]["path"]))
+        project = projects[case.exchange]
+        found[case.exchange] = outside_exchange(project).provenance(Path(project["path"]))
     return found
 
 

@@ -38,20 +38,24 @@ def check_lengths(call: Call, geometry: Geometry) -> None:
         _check_keys(call, geometry, call.actual_seq_lengths_kv)
 
 
+def _packed_tokens(lengths: Sequence[int], i: int, where: str, name: str, func: str) -> int:
+    """Tokens of entry ``i`` of cumulative ``lengths``, which may neither be negative nor fall."""
+    length, before = lengths[i], lengths[i - 1] if i else 0
+    if length < 0:
+        text = f"{where}, {name}[{i}] should not be a negative number, but got {length}."
+        raise tiling_error(text, func, _FEATURE)
+    if length < before:
+        text = f"{where}, {name}[{i}]({length}) should not be less than {name}[{i - 1}]({before})."
+        raise tiling_error(text, func, _FEATURE)
+    return length - before
+
+
 def _check_queries(call: Call, geometry: Geometry, lengths: Sequence[int]) -> None:
     func = "CheckFeatureActualSeqLensQData"
     for i, length in enumerate(lengths[: geometry.batch]):
         tokens = length
         if call.packed:
-            start = f"when query's layout is {call.axes}, {_QUERIES}"
-            before = lengths[i - 1] if i else 0
-            if length < 0:
-                text = f"{start}[{i}] should not be a negative number, but got {length}."
-                raise tiling_error(text, func, _FEATURE)
-            if length < before:
-                text = f"{start}[{i}]({length}) should not be less than {_QUERIES}[{i - 1}]({before})."
-                raise tiling_error(text, func, _FEATURE)
-            tokens = length - before
+            tokens = _packed_tokens(lengths, i, f"when query's layout is {call.axes}", _QUERIES, func)
         if not 0 <= tokens <= geometry.seq_q:
             text = f"{_QUERIES}[{i}] computed is {tokens}, it should be in range [0, Q_S({geometry.seq_q})]."
             raise tiling_error(text, func, _FEATURE)
@@ -74,15 +78,7 @@ def _check_keys(call: Call, geometry: Geometry, lengths: Sequence[int]) -> None:
     for i, length in enumerate(lengths[: geometry.batch]):
         tokens = length
         if cumulative:
-            start = f"when kv's layout is {call.kv_layout}, {_KEYS}"
-            before = lengths[i - 1] if i else 0
-            if length < 0:
-                text = f"{start}[{i}] should not be a negative number, but got {length}."
-                raise tiling_error(text, func, _FEATURE)
-            if length < before:
-                text = f"{start}[{i}]({length}) should not be less than {_KEYS}[{i - 1}]({before})."
-                raise tiling_error(text, func, _FEATURE)
-            tokens = length - before
+            tokens = _packed_tokens(lengths, i, f"when kv's layout is {call.kv_layout}", _KEYS, func)
         if not 0 <= tokens <= geometry.seq_kv:
             text = f"{_KEYS}({i}) is {tokens}, it should be in range [0, KV_S({geometry.seq_kv})]."
             raise tiling_error(text, func, _FEATURE)

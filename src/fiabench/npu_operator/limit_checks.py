@@ -10,17 +10,18 @@ host text: those refusals begin `fiabench:`.
 
 from __future__ import annotations
 
+from fiabench.cases.fia_limits import (
+    MOST_BATCH,
+    MOST_GROUP,
+    MOST_HEADS,
+    MOST_KEYS_DECODING,
+    MOST_PACKED_BATCH,
+    MOST_TOKENS,
+)
 from fiabench.npu_operator.errors import not_emulated, tiling_error
 from fiabench.npu_operator.parse import Call, Geometry
 
 _FILE = "incre_flash_attention_tiling_check.cpp"
-
-MOST_BATCH = 65536
-MOST_PACKED_BATCH = 4096
-MOST_HEADS = 256
-MOST_GROUP = 64
-MOST_TOKENS = 20 * 1024 * 1024
-MOST_KEYS_DECODING = 262144
 
 
 def check_limits(call: Call, geometry: Geometry) -> None:

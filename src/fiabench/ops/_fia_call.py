@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from fiabench.cases import fia_limits
 from fiabench.cases.case import Case
 from fiabench.ops import _npu
 from fiabench.ops._axes import packed_lengths, sizes_of
@@ -41,9 +42,6 @@ _DECODE_LAYOUTS = ("BSH", "BSND", "BNSD")
 _PACKED = ("TND", "NTD_TND")
 _HEAD_DIMS = {"TND": (64, 128, 192), "NTD_TND": (64, 128)}
 _NZ_HEAD_DIMS = (64, 128)
-_MAX_BATCH = 65536
-_MAX_PACKED = 4096
-_MAX_DECODE_KEYS = 262_144
 
 
 def unsupported(case: Case, device: str, names: Names) -> str | None:
@@ -52,10 +50,10 @@ def unsupported(case: Case, device: str, names: Names) -> str | None:
     limits = Limits(
         name,
         dtypes=("fp16", "bf16"),
-        max_head_dim=512,
-        max_heads=256,
-        max_group=64,
-        max_tokens=20 * 1024 * 1024,
+        max_head_dim=fia_limits.MOST_HEAD_DIM,
+        max_heads=fia_limits.MOST_HEADS,
+        max_group=fia_limits.MOST_GROUP,
+        max_tokens=fia_limits.MOST_TOKENS,
         paged=True,
     )
     return (
@@ -78,8 +76,9 @@ def _head_dim(case: Case, name: str) -> str | None:
     allowed = _HEAD_DIMS.get(case.layout, ())
     if allowed and case.head_dim not in allowed:
         return f"head dim {case.head_dim}: {name} takes {', '.join(map(str, allowed))} in layout {case.layout}"
-    if case.head_dim % 16 and not _one_query(case):
-        return f"head dim {case.head_dim}: {name} takes multiples of 16 where there is more than one query token"
+    if case.head_dim % fia_limits.HEAD_DIM_STEP and not _one_query(case):
+        step = fia_limits.HEAD_DIM_STEP
+        return f"head dim {case.head_dim}: {name} takes multiples of {step} where there is more than one query token"
     if case.cache_layout == "NZ" and case.head_dim not in _NZ_HEAD_DIMS:
         return f"head dim {case.head_dim}: {name} takes 64 and 128 with a cache in NZ"
     return None
@@ -90,13 +89,13 @@ def _decode(case: Case, name: str) -> str | None:
         return None
     if case.mask == "causal_top_left" and case.seq_len_kv > 1:
         return f"mask causal_top_left: {name} ignores sparse_mode for one query token, which would see every key"
-    if case.seq_len_kv > _MAX_DECODE_KEYS:
-        return f"{case.seq_len_kv:,} keys: {name} takes at most {_MAX_DECODE_KEYS:,} for one query token"
+    if case.seq_len_kv > fia_limits.MOST_KEYS_DECODING:
+        return f"{case.seq_len_kv:,} keys: {name} takes at most {fia_limits.MOST_KEYS_DECODING:,} for one query token"
     return None
 
 
 def _batch(case: Case, name: str) -> str | None:
-    most = _MAX_PACKED if case.layout in _PACKED else _MAX_BATCH
+    most = fia_limits.MOST_PACKED_BATCH if case.layout in _PACKED else fia_limits.MOST_BATCH
     sequences = case.batch_per_rank
     if case.layout in _PACKED and padded_tokens(case):
         sequences *= 2

@@ -9,15 +9,10 @@ import torch
 from torch import Tensor
 
 from fiabench import npu_operator
-
-COMPRESSED = 2048
-"""Side of the mask that stands for a causal mask of any length."""
+from fiabench.npu_operator.mask_checks import COMPRESSED
 
 SPARSE_MODES = {"causal": 3, "causal_top_left": 2}
 """The sparse_mode of each mask that the compressed one stands for."""
-
-NO_LIMIT = 2147483647
-"""Of pre_tokens and next_tokens."""
 
 
 def absent(operator: str, device: str) -> str | None:

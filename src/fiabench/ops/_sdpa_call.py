@@ -65,6 +65,12 @@ def unsupported_lse(case: Case, device: str, name: str) -> str | None:
     return None
 
 
+def emulated(device: str) -> bool:
+    """Never: this is torch's own everywhere."""
+    del device
+    return False
+
+
 class _Inputs(NamedTuple):
     """[B, N, S, D] views and what masks them."""
 

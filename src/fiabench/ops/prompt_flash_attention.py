@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from fiabench.cases.case import Case
+from fiabench.npu_operator.schema import TOKENS_MAX
 from fiabench.ops import _npu
 from fiabench.ops._axes import sizes_of
 from fiabench.ops._limits import Limits, refusal
@@ -62,7 +63,7 @@ def prepare(case: Case, query: Tensor, key: Tensor, value: Tensor) -> Callable[[
         "scale_value": sizes.head_dim**-0.5,
         "input_layout": case.layout,
         # 0 by default here, which would hide more than a full mask does.
-        "next_tokens": _npu.NO_LIMIT,
+        "next_tokens": TOKENS_MAX,
     }
     if (sizes.tokens_q, sizes.tokens_kv) != (case.seq_len_q, case.seq_len_kv):
         arguments |= {"actual_seq_lengths": [case.seq_len_q] * sizes.batch}

@@ -15,10 +15,6 @@ def unsupported(case: Case, device: str) -> str | None:
     return refusal(case, device, _LIMITS) or _sdpa_call.unsupported_lse(case, device, "sdpa")
 
 
-def emulated(device: str) -> bool:
-    del device
-    return False
-
-
+emulated = _sdpa_call.emulated
 prepare = _sdpa_call.prepare
 prepare_with_lse = _sdpa_call.prepare_with_lse

@@ -21,9 +21,7 @@ def unsupported(case: Case, device: str) -> str | None:
     return _sdpa_call.unsupported(case, device, _BACKEND)
 
 
-def emulated(device: str) -> bool:
-    del device
-    return False
+emulated = _sdpa_call.emulated
 
 
 def prepare(case: Case, query: Tensor, key: Tensor, value: Tensor) -> Callable[[], Tensor]:

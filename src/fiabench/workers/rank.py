@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -76,7 +77,7 @@ def run_case(command: dict[str, Any], device: Any, groups: Any, measure: Callabl
     except Exception as error:  # a rank reports any failure of a case and goes on to the next
         status = "out_of_memory" if device.is_out_of_memory(error) else "error"
         outcome = Outcome(status, f"{type(error).__name__}: {error}")
-        if not isinstance(error, ProjectError):  # else nothing of the project ran
+        with suppress(ProjectError):  # a project that cannot be loaded has no origin, and may be what failed
             outcome.timing["projects"] = provenance(case, command["projects"])
     return outcome
 
