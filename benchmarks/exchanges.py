@@ -131,10 +131,10 @@ class _Rank:
         """[seconds of pack, exchange and unpack; of the exchange alone], of each pair [in, out, bare in, bare out]."""
         import torch
 
+        from fiabench import layouts
         from fiabench.cases.case import LAYOUTS
         from fiabench.measure import data
         from fiabench.measure.positions import check_exchange
-        from fiabench.ulysses import layout
         from fiabench.ulysses.exchange import BareExchange, Exchange
 
         case, device = _case(subject), torch.device("cpu")
@@ -150,7 +150,7 @@ class _Rank:
             for size in (3 * of_one, of_one)
         ]
         whole = torch.randn(case.batch, TOKENS, case.heads_per_rank, HEAD_DIM).bfloat16()
-        attention = layout.contiguous(whole, LAYOUTS[case.layout].output)
+        attention = layouts.contiguous(whole, LAYOUTS[case.layout].output)
         bare = [bares[0].exchange_in, bares[1].exchange_in]
         comparisons = [[lambda: moved.move_in(*inputs), lambda: moved.move_out(attention)]]
         if own:

@@ -7,9 +7,9 @@ import itertools
 import pytest
 import torch
 
+from fiabench import layouts
 from fiabench.cases.case import LAYOUTS
 from fiabench.measure.positions import check_bare_exchange, check_exchange
-from fiabench.ulysses import layout
 from fiabench.ulysses.exchange import BareExchange, Exchange, unsupported
 from tests.ulysses.points import exchange_alone, make_case
 from tests.ulysses.ranks import run_ranks
@@ -104,7 +104,7 @@ def operations(groups, device, case):
     query = torch.zeros(case.batch, tokens, case.heads, case.head_dim)
     key = torch.zeros(case.batch, tokens, case.kv_heads, case.head_dim)
     attention = torch.zeros(
-        layout.shape(LAYOUTS[case.layout].output, case.batch, case.seq_len_q, case.heads_per_rank, case.head_dim)
+        layouts.shape(LAYOUTS[case.layout].output, case.batch, case.seq_len_q, case.heads_per_rank, case.head_dim)
     )
     exchange.pack_out(attention)  # the buffer to send from is made when it is first needed
     phases = {

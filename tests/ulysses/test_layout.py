@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from fiabench import layouts
 from fiabench.cases.case import LAYOUTS
 from fiabench.cases.shards import ShardError, head_slots
 from fiabench.ulysses import layout
@@ -46,7 +47,7 @@ def everywhere(sizes: SimpleNamespace):
 
 
 def head_shard(sizes: SimpleNamespace, axes: str) -> torch.Tensor:
-    return counted(*layout.shape(axes, sizes.batch, sizes.ranks * sizes.tokens, sizes.heads, sizes.dim))
+    return counted(*layouts.shape(axes, sizes.batch, sizes.ranks * sizes.tokens, sizes.heads, sizes.dim))
 
 
 def wire(sizes: SimpleNamespace, order: str, *, between: int = 0) -> torch.Tensor:
@@ -63,12 +64,12 @@ def identity(sizes: SimpleNamespace) -> list[layout.Move]:
 @given(SIZES, AXES)
 def test_the_tokens_first_view_is_the_layouts_memory(sizes, axes):
     tensor = head_shard(sizes, axes)
-    view = layout.tokens_first(tensor, axes, sizes.batch, sizes.heads)
+    view = layouts.tokens_first(tensor, axes, sizes.batch, sizes.heads)
     assert view.data_ptr() == tensor.data_ptr()
     for rank, batch, token, head in everywhere(sizes):
         place = rank * sizes.tokens + token
         assert view[batch, place, head].tolist() == at(tensor, axes, sizes, batch, place, head)
-    back = layout.arranged(view, axes)
+    back = layouts.arranged(view, axes)
     assert torch.equal(back, tensor)
     assert back.data_ptr() == tensor.data_ptr()
 
@@ -76,17 +77,17 @@ def test_the_tokens_first_view_is_the_layouts_memory(sizes, axes):
 @given(SIZES, AXES)
 def test_any_tensor_can_be_laid_out_contiguous_and_most_strided(sizes, axes):
     tensor = counted(sizes.batch, sizes.ranks * sizes.tokens, sizes.heads, sizes.dim)
-    laid_out = layout.contiguous(tensor, axes)
+    laid_out = layouts.contiguous(tensor, axes)
     assert laid_out.is_contiguous()
-    assert torch.equal(layout.tokens_first(laid_out, axes, sizes.batch, sizes.heads), tensor)
-    if axes in layout.OTHER_ORDERS:
-        view = layout.strided(tensor, axes)
+    assert torch.equal(layouts.tokens_first(laid_out, axes, sizes.batch, sizes.heads), tensor)
+    if axes in layouts.OTHER_ORDERS:
+        view = layouts.strided(tensor, axes)
         assert torch.equal(view, laid_out)
         assert not view.is_contiguous() or 1 in (sizes.heads, sizes.ranks * sizes.tokens)
 
 
 def test_the_layouts_without_a_view_of_the_other_order_are_known():
-    assert set(ALL_AXES) - set(layout.OTHER_ORDERS) == {"BSH", "NBSD"}
+    assert set(ALL_AXES) - set(layouts.OTHER_ORDERS) == {"BSH", "NBSD"}
 
 
 @given(SIZES, ORDERS)
@@ -142,7 +143,7 @@ def test_moves_are_few(slots, ranks, count):
 @given(SIZES, ORDERS, AXES)
 def test_unpack_sequence_puts_each_ranks_tokens_in_order(sizes, order, axes):
     received, whole = wire(sizes, order), head_shard(sizes, axes)
-    layout.unpack_sequence(received, layout.tokens_first(whole, axes, sizes.batch, sizes.heads))
+    layout.unpack_sequence(received, layouts.tokens_first(whole, axes, sizes.batch, sizes.heads))
     for rank, batch, token, head in everywhere(sizes):
         found = at(whole, axes, sizes, batch, rank * sizes.tokens + token, head)
         assert found == received[rank, batch, token, head].tolist()
@@ -151,7 +152,7 @@ def test_unpack_sequence_puts_each_ranks_tokens_in_order(sizes, order, axes):
 @given(SIZES, AXES)
 def test_by_rank_gives_each_rank_its_tokens(sizes, axes):
     attention = head_shard(sizes, axes)
-    slabs = layout.by_rank(layout.tokens_first(attention, axes, sizes.batch, sizes.heads), sizes.ranks)
+    slabs = layout.by_rank(layouts.tokens_first(attention, axes, sizes.batch, sizes.heads), sizes.ranks)
     assert slabs.data_ptr() == attention.data_ptr()
     for rank, batch, token, head in everywhere(sizes):
         wanted = at(attention, axes, sizes, batch, rank * sizes.tokens + token, head)
@@ -184,8 +185,8 @@ def test_in_place_is_the_same_memory_in_the_right_order_or_nothing(sizes, order)
 @pytest.mark.parametrize("axes", ["BSND", "BSH", "TND"])
 def test_with_a_batch_of_one_tokens_first_layouts_arrive_as_they_are(axes):
     sizes = SimpleNamespace(batch=1, ranks=3, tokens=4, heads=2, dim=5)
-    received = wire(sizes, layout.ORDERS[axes])
-    whole = layout.arranged(layout.in_place(received), axes)
+    received = wire(sizes, layouts.ORDERS[axes])
+    whole = layouts.arranged(layout.in_place(received), axes)
     assert whole.is_contiguous()
     assert whole.data_ptr() == received.data_ptr()
 
@@ -216,7 +217,7 @@ def test_each_move_is_one_copy_and_allocates_nothing(order, sizes, axes):
     shard = counted(sizes.batch, sizes.tokens, sizes.ranks * sizes.heads, sizes.dim)
     slab, tensor, plan = wire(sizes, order), head_shard(sizes, axes), identity(sizes)
     with Calls() as calls:
-        whole = layout.tokens_first(tensor, axes, sizes.batch, sizes.heads)
+        whole = layouts.tokens_first(tensor, axes, sizes.batch, sizes.heads)
         layout.pack_heads(shard, plan, slab)
         layout.unpack_sequence(slab, whole)
         slab.copy_(layout.by_rank(whole, sizes.ranks))

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from fiabench import layouts
 from fiabench.cases.case import LAYOUTS, Case
 from fiabench.devices.base import Device
 from fiabench.measure import data, subjects
@@ -18,7 +19,6 @@ from fiabench.measure.pipeline import Pipeline, Step
 from fiabench.measure.positions import check_bare_exchange, check_exchange, check_ring
 from fiabench.measure.subjects import Projects
 from fiabench.ulysses import exchange as exchanges
-from fiabench.ulysses import layout
 from fiabench.ulysses.exchange import BareExchange, Exchange
 from fiabench.ulysses.groups import RankGroups
 
@@ -90,12 +90,12 @@ def _kernel(
 def _without_ulysses(case: Case, rank: int, groups: RankGroups, device: Device, projects: Projects) -> Pipeline:
     """The kernel alone, or a ring of single ranks. The inputs lie in the operator's layout from the start."""
     axes = LAYOUTS[case.layout]
-    lay_out = layout.strided if case.inputs == "strided" else layout.contiguous
+    lay_out = layouts.strided if case.inputs == "strided" else layouts.contiguous
     query, key, value = (lay_out(shard, axes.input) for shard in _shards(case, rank, device.torch_device))
     kernel = _kernel(case, rank, groups, projects, (query, key, value))
 
     def attention() -> Tensor:
-        return layout.tokens_first(kernel.attention(), axes.output, case.batch_per_rank, case.heads_per_rank)
+        return layouts.tokens_first(kernel.attention(), axes.output, case.batch_per_rank, case.heads_per_rank)
 
     check = None
     if isinstance(kernel, RingKernel):

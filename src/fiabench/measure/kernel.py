@@ -10,10 +10,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from fiabench import layouts
 from fiabench.cases.case import LAYOUTS, Case
 from fiabench.measure.pipeline import RecordedStep, Step
 from fiabench.ops import Operator
-from fiabench.ulysses import layout
 from fiabench.ulysses import ring as rings
 from fiabench.ulysses.merge import Merge
 
@@ -81,7 +81,7 @@ class RingKernel:
         self.ring = rings.Ring(case.ring, group, key, value)
         axes = LAYOUTS[case.layout].output
         sizes = (case.batch_per_rank, case.tokens_per_rank_q * case.ulysses, case.heads_per_rank, case.head_dim)
-        self._out = torch.empty(layout.shape(axes, *sizes), dtype=query.dtype, device=query.device)
+        self._out = torch.empty(layouts.shape(axes, *sizes), dtype=query.dtype, device=query.device)
         self._merge = Merge(self._tokens_first(self._out))
         self._parts: list[tuple[Tensor, Tensor] | None] = [None] * case.ring
         self.steps: list[Step | RecordedStep] = []
@@ -96,7 +96,7 @@ class RingKernel:
 
     def _tokens_first(self, output: Tensor) -> Tensor:
         case = self._case
-        return layout.tokens_first(output, LAYOUTS[case.layout].output, case.batch_per_rank, case.heads_per_rank)
+        return layouts.tokens_first(output, LAYOUTS[case.layout].output, case.batch_per_rank, case.heads_per_rank)
 
     def _launch(self, step: int, launch: Launch | None) -> None:
         self._parts[step] = launch() if launch else None

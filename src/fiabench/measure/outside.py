@@ -10,12 +10,12 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from fiabench import layouts
 from fiabench.cases.case import LAYOUTS, Case
 from fiabench.devices.base import Device
 from fiabench.measure.pipeline import Mark, RecordedStep, Step
 from fiabench.ops import Operator
 from fiabench.projects.exchanges import OutsideExchange
-from fiabench.ulysses import layout
 from fiabench.ulysses.exchange import TORCH_DTYPES
 from fiabench.ulysses.recording import CollectiveMarks, split
 
@@ -43,11 +43,11 @@ class Outside:
         self._prepare = partial(operator.prepare, case)
         self._tensors: list[Tensor] = []
         """The operator's own, where it does not take those that arrived."""
-        if case.inputs != "strided" and layout.ORDERS[self._axes.input] != "BSND":
+        if case.inputs != "strided" and layouts.ORDERS[self._axes.input] != "BSND":
             of_kv = (case.tokens_per_rank_kv * case.ulysses, case.kv_heads_per_rank)
             of_query = (case.tokens_per_rank_q * case.ulysses, case.heads_per_rank)
             for size in (of_query, of_kv, of_kv):
-                shape = layout.shape(self._axes.input, case.batch_per_rank, *size, case.head_dim)
+                shape = layouts.shape(self._axes.input, case.batch_per_rank, *size, case.head_dim)
                 self._tensors.append(torch.empty(shape, dtype=TORCH_DTYPES[case.dtype], device=device))
             self._launch = self._prepare(*self._tensors)
 
@@ -113,9 +113,9 @@ class Outside:
         if self._tensors:
             for arrived, tensor in zip(self._arrived, self._tensors):
                 heads = arrived.size(2)
-                layout.tokens_first(tensor, self._axes.input, self._case.batch_per_rank, heads).copy_(arrived)
+                layouts.tokens_first(tensor, self._axes.input, self._case.batch_per_rank, heads).copy_(arrived)
         else:
-            self._arrived = [layout.arranged(arrived.contiguous(), self._axes.input) for arrived in self._arrived]
+            self._arrived = [layouts.arranged(arrived.contiguous(), self._axes.input) for arrived in self._arrived]
 
     def _prepare_anew(self) -> None:
         self._launch = self._prepare(*self._arrived)
@@ -128,7 +128,7 @@ class Outside:
         """The operator's output as [B, S, n, D]."""
         assert self._attention is not None
         case = self._case
-        return layout.tokens_first(self._attention, self._axes.output, case.batch_per_rank, case.heads_per_rank)
+        return layouts.tokens_first(self._attention, self._axes.output, case.batch_per_rank, case.heads_per_rank)
 
     def _send_back(self) -> None:
         self._out = self._exchange.output(self._view_back(), self._group)

@@ -12,10 +12,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from fiabench import layouts
 from fiabench.cases.case import LAYOUTS, Case
 from fiabench.cases.shards import head_slots
 from fiabench.measure import data
-from fiabench.ulysses import layout
 from fiabench.ulysses.exchange import TORCH_DTYPES, BareExchange
 from fiabench.ulysses.ring import Ring
 
@@ -76,9 +76,9 @@ def check_exchange(case: Case, exchange: Exchanging, rank: int, device: torch.de
     wrong = []
     arrived = exchange.move_in(*(on_device(shard(tensor)) for tensor in range(3)))
     for tensor, (name, found) in enumerate(zip(("query", "key", "value"), arrived)):
-        view = layout.tokens_first(found, axes.input, case.batch_per_rank, len(geometry[tensor][2]))
+        view = layouts.tokens_first(found, axes.input, case.batch_per_rank, len(geometry[tensor][2]))
         wrong += _compare(f"{name} after exchange_in", view, whole(tensor))
-    attention = layout.contiguous(on_device(whole(0)), axes.output)
+    attention = layouts.contiguous(on_device(whole(0)), axes.output)
     wrong += _compare("output after exchange_out", exchange.move_out(attention), shard(0))
     return "; ".join(wrong)
 
@@ -98,12 +98,12 @@ def check_ring(case: Case, ring: Ring, index: int) -> str:
     ring.poison()
     kept = [own.clone() for own in ring.held[0]]
     for tensor, own in enumerate(ring.held[0]):
-        own.copy_(layout.contiguous(codes(tensor, index).view(own.dtype), axes))
+        own.copy_(layouts.contiguous(codes(tensor, index).view(own.dtype), axes))
     wrong = []
     for step in range(1, case.ring):
         ring.exchange(step - 1)
         for tensor, (name, found) in enumerate(zip(("key", "value"), ring.held[step])):
-            view = layout.tokens_first(found, axes, case.batch_per_rank, case.kv_heads_per_rank)
+            view = layouts.tokens_first(found, axes, case.batch_per_rank, case.kv_heads_per_rank)
             wrong += _compare(f"{name} in step {step} of the ring", view, codes(tensor, (index - step) % case.ring))
     for own, values in zip(ring.held[0], kept):
         own.copy_(values)  # without Ulysses they are the inputs, which nothing writes again

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from fiabench import layouts
 from fiabench.cases.case import LAYOUTS, Case
 
 
@@ -44,22 +45,12 @@ def sizes_of(case: Case, query: Tensor, key: Tensor) -> Sizes:
 
 def heads_first(tensor: Tensor, axes: str, heads: int, batch: int) -> Tensor:
     """A [B, N, S, D] view of a tensor in ``axes``, one of a layout's input axes."""
-    if axes == "BSH":
-        tensor, axes = tensor.unflatten(2, (heads, -1)), "BSND"
-    elif "T" in axes:
-        tensor, axes = tensor.unflatten(axes.index("T"), (batch, -1)), axes.replace("T", "BS")
-    return tensor.permute([axes.index(axis) for axis in "BNSD"])
+    return layouts.tokens_first(tensor, axes, batch, heads).transpose(1, 2)
 
 
 def arranged(output: Tensor, axes: str) -> Tensor:
     """A [B, N, S, D] tensor in a layout's output axes, contiguous; copied only where it lies otherwise."""
-    order = {"BSH": "BSND", "TND": "BSND"}.get(axes, axes)
-    output = output.permute(["BNSD".index(axis) for axis in order])
-    if axes == "BSH":
-        output = output.flatten(2)
-    elif axes == "TND":
-        output = output.flatten(0, 1)
-    return output.contiguous()
+    return layouts.contiguous(output.transpose(1, 2), axes)
 
 
 def packed_lengths(case: Case, sizes: Sizes) -> tuple[list[int], list[int]]:

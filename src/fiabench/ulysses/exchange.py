@@ -9,6 +9,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from fiabench import layouts
 from fiabench.cases.case import EXCHANGES, LAYOUTS, Case
 from fiabench.cases.shards import head_slots, kv_heads_on_group
 from fiabench.ulysses import layout
@@ -32,11 +33,11 @@ def unsupported(case: Case) -> str | None:
         return None
     if case.ring > 1:
         return "strided inputs: a ring passes contiguous keys and values on"
-    if axes not in layout.OTHER_ORDERS:
+    if axes not in layouts.OTHER_ORDERS:
         return f"strided inputs: there is no view of the other order of tokens and heads in layout {case.layout}"
     if not exchanged:
         return None
-    if layout.ORDERS[axes] == "BSND":
+    if layouts.ORDERS[axes] == "BSND":
         return f"strided inputs: heads arrive contiguous in layout {case.layout}"
     if case.exchange in EXCHANGES and (case.exchange == "packed" or case.batch_per_rank > 1):
         return f"strided inputs: {case.exchange} with batch {case.batch_per_rank} a rank leaves no view to hand on"
@@ -72,7 +73,7 @@ class Exchange:
         self._empty = {"dtype": TORCH_DTYPES[case.dtype], "device": device}
         axes = LAYOUTS[case.layout]
         self._strided = case.inputs == "strided"
-        order = "BSND" if self._strided else layout.ORDERS[axes.input]
+        order = "BSND" if self._strided else layouts.ORDERS[axes.input]
         query_slots, kv_slots = _slots(case)
         self._query_moves = layout.moves(query_slots, case.ulysses)
         kv_moves = layout.moves(kv_slots, case.ulysses)
@@ -87,10 +88,10 @@ class Exchange:
         self._copied: list[tuple[Tensor, Tensor]] = []
         """What was received, and the tokens-first view of what it has to be unpacked into."""
         self.query, self.key, self.value = (
-            layout.arranged(self._whole(slot.received), axes.input) for slot in self._slots.values()
+            layouts.arranged(self._whole(slot.received), axes.input) for slot in self._slots.values()
         )
 
-        self._order_out = layout.ORDERS[axes.output]
+        self._order_out = layouts.ORDERS[axes.output]
         self._wire_out = self._buffer((case.ulysses, self._elements(*sizes["query"])))
         self._slot_out = self._slabs(self._wire_out, self._order_out, *sizes["query"])
         self._sent_out: Tensor | None = None
@@ -124,8 +125,8 @@ class Exchange:
             raise ValueError(f"{self._case.id}: {unsupported(self._case)}")
         ranks, batch, tokens, heads, dim = received.shape
         axes = LAYOUTS[self._case.layout].input
-        made = self._buffer(layout.shape(axes, batch, ranks * tokens, heads, dim))
-        whole = layout.tokens_first(made, axes, batch, heads)
+        made = self._buffer(layouts.shape(axes, batch, ranks * tokens, heads, dim))
+        whole = layouts.tokens_first(made, axes, batch, heads)
         self._copied.append((received, whole))
         return whole
 
@@ -157,7 +158,7 @@ class Exchange:
         """Makes the operator's output, with the layout's output axes, ready to be sent; as it is where it can be."""
         case = self._case
         axes = LAYOUTS[case.layout].output
-        whole = layout.tokens_first(attention, axes, case.batch_per_rank, case.heads_per_rank)
+        whole = layouts.tokens_first(attention, axes, case.batch_per_rank, case.heads_per_rank)
         if attention.is_contiguous() and layout.in_place(self._slot_out) is not None:
             self._sent_out = attention.view(case.ulysses, -1)
             return

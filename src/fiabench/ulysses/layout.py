@@ -17,54 +17,6 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-ORDERS = {"BNSD": "BNSD", "BSND": "BSND", "BSH": "BSND", "NBSD": "NBSD", "TND": "BSND", "NTD": "NBSD"}
-"""A layout's axes to the order in memory of batch, tokens, heads and head dim: H = N x D and T = B x S written out."""
-
-OTHER_ORDERS = {"BNSD": "BSND", "BSND": "BNSD", "TND": "NBSD", "NTD": "BSND"}
-"""The same with tokens and heads the other way around, of which there is a view with these axes."""
-
-
-def shape(axes: str, batch: int, tokens: int, heads: int, dim: int) -> tuple[int, ...]:
-    """Of a tensor with these axes."""
-    sizes = {"B": batch, "S": tokens, "N": heads, "D": dim, "H": heads * dim, "T": batch * tokens}
-    return tuple(sizes[axis] for axis in axes)
-
-
-def tokens_first(tensor: Tensor, axes: str, batch: int, heads: int) -> Tensor:
-    """The view [B, S, N, D] of a tensor with these axes."""
-    if "T" in axes:
-        tensor = tensor.unflatten(axes.index("T"), (batch, -1))
-    if "H" in axes:
-        tensor = tensor.unflatten(2, (heads, -1))
-    return tensor.permute([ORDERS[axes].index(axis) for axis in "BSND"])
-
-
-def arranged(tensor: Tensor, axes: str) -> Tensor:
-    """The view with these axes of a tensor [B, S, N, D]. Raises RuntimeError where its strides allow none."""
-    batch, tokens, heads, dim = tensor.shape
-    ordered = tensor.permute(["BSND".index(axis) for axis in ORDERS[axes]])
-    return ordered.view(shape(axes, batch, tokens, heads, dim))
-
-
-def contiguous(tensor: Tensor, axes: str) -> Tensor:
-    """A tensor [B, S, N, D] with these axes instead, contiguous; copied where it has to be."""
-    ordered = tensor.permute(["BSND".index(axis) for axis in ORDERS[axes]])
-    return arranged(_from(ordered.contiguous(), ORDERS[axes]), axes)
-
-
-def strided(tensor: Tensor, axes: str) -> Tensor:
-    """A tensor [B, S, N, D] with these axes, as a view of a copy with tokens and heads the other way around.
-
-    Raises KeyError for axes that are not in :data:`OTHER_ORDERS`.
-    """
-    order = OTHER_ORDERS[axes]
-    return arranged(_from(tensor.permute(["BSND".index(axis) for axis in order]).contiguous(), order), axes)
-
-
-def _from(tensor: Tensor, order: str) -> Tensor:
-    """The view [B, S, N, D] of a tensor with its axes in this order."""
-    return tensor.permute([order.index(axis) for axis in "BSND"])
-
 
 def slabs(buffer: Tensor, order: str, batch: int, tokens: int, heads: int) -> Tensor:
     """The view [P, B, s, n, D] of a buffer [P, elements], contiguous within each slab, whose slabs have ``order``."""
