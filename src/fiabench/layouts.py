@@ -37,11 +37,14 @@ def arranged(tensor: Tensor, axes: str) -> Tensor:
     return ordered.view(shape(axes, batch, tokens, heads, dim))
 
 
-def contiguous(tensor: Tensor, axes: str) -> Tensor:
-    """A tensor [B, S, N, D] with these axes instead, contiguous; copied where it has to be."""
-    batch, tokens, heads, dim = tensor.shape
-    ordered = tensor.permute(["BSND".index(axis) for axis in ORDERS[axes]]).contiguous()
-    return ordered.view(shape(axes, batch, tokens, heads, dim))
+def contiguous(tensor: Tensor, axes: str, given: str = "BSND") -> Tensor:
+    """A tensor with the four axes ``given`` with these axes instead, contiguous; copied where it has to be."""
+    ordered = tensor.permute([given.index(axis) for axis in ORDERS[axes]]).contiguous()
+    if "H" in axes:
+        ordered = ordered.flatten(2)
+    if "T" in axes:
+        ordered = ordered.flatten(axes.index("T"), axes.index("T") + 1)
+    return ordered
 
 
 def strided(tensor: Tensor, axes: str) -> Tensor:

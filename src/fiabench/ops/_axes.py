@@ -50,7 +50,7 @@ def heads_first(tensor: Tensor, axes: str, heads: int, batch: int) -> Tensor:
 
 def arranged(output: Tensor, axes: str) -> Tensor:
     """A [B, N, S, D] tensor in a layout's output axes, contiguous; copied only where it lies otherwise."""
-    return layouts.contiguous(output.transpose(1, 2), axes)
+    return layouts.contiguous(output, axes, given="BNSD")
 
 
 def packed_lengths(case: Case, sizes: Sizes) -> tuple[list[int], list[int]]:
