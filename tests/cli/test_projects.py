@@ -140,6 +140,16 @@ def test_a_wrong_project_is_refused_before_anything_runs(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_claim_of_an_unknown_metric_is_refused_before_anything_runs(
+    write_sweep: Any, start: Any, tmp_path: Path
+) -> None:
+    code, _, err = run(start, write_sweep(claims=[{**TRUE_CLAIM, "metric": "ratoi"}]), tmp_path / "out")
+    assert code == 2
+    assert "claims: found the metric ratoi; allowed: kernel, " in err
+    assert "did you mean ratio?" in err
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_sweep_without_projects_takes_none(write_sweep: Any, start: Any, tmp_path: Path) -> None:
     code, _, err = run(start, write_sweep(), tmp_path / "out", "--project", tmp_path)
     assert code == 2
