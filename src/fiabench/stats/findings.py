@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fiabench.stats.levels import ALARM, Change, find_drift, find_step
+from fiabench.stats.levels import Change, find_changes
 from fiabench.stats.modes import Mode, find_modes
 from fiabench.stats.outliers import label_outliers
 from fiabench.stats.serial import Dependence, dependence
@@ -21,7 +21,6 @@ class Findings:
     """Drift and step, the one that explains the series better first."""
     dependence: Dependence
     outliers: int
-    ends_on_outlier: bool
 
     def flags(self) -> tuple[str, ...]:
         """What makes the median doubtful, as words; none for a series that is steady noise around one level."""
@@ -37,22 +36,15 @@ class Findings:
         return tuple(words)
 
 
-def examine(samples: np.ndarray, tolerance: float = 0.0, alarm: float = ALARM) -> Findings:
-    """What ``samples`` [n] show.
-
-    Changes of level and distances of modes below ``tolerance``, relative to the median, are passed over, as they cannot
-    move the median by more. ``alarm`` is the part of steady series in which a drift may be seen, and a step.
-    """
+def examine(samples: np.ndarray, tolerance: float = 0.0) -> Findings:
+    """What ``samples`` [n] show; changes of level and distances of modes below ``tolerance``, relative to the median,
+    are passed over, as they cannot move the median by more."""
     series = np.asarray(samples, dtype=float)
-    labels = label_outliers(series)
-    found = (find_drift(series, alarm), find_step(series, alarm))
-    changes = [change for change in found if change and abs(change.size) >= tolerance]
     return Findings(
         modes=find_modes(series, tolerance),
-        changes=tuple(sorted(changes, key=lambda change: change.chance)),
+        changes=find_changes(series, tolerance),
         dependence=dependence(series),
-        outliers=int(np.count_nonzero(labels)),
-        ends_on_outlier=bool(labels.size and labels[-1]),
+        outliers=int(np.count_nonzero(label_outliers(series))),
     )
 
 

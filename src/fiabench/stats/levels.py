@@ -33,6 +33,14 @@ class Change:
     """How often a steady series looks like this one, or more so."""
 
 
+def find_changes(samples: np.ndarray, tolerance: float = 0.0, alarm: float = ALARM) -> tuple[Change, ...]:
+    """Drift and step of ``samples`` [n], if any, the one that noise explains least first; those below ``tolerance``,
+    relative to the median, are passed over. ``alarm`` is the part of steady series in which either may be seen."""
+    found = (find_drift(samples, alarm), find_step(samples, alarm))
+    changes = [change for change in found if change and abs(change.size) >= tolerance]
+    return tuple(sorted(changes, key=lambda change: change.chance))
+
+
 def find_drift(samples: np.ndarray, alarm: float = ALARM) -> Change | None:
     """A drift of ``samples`` [n] in the order taken, or None; its size is Theil and Sen's (the median of all slopes).
 
@@ -106,7 +114,7 @@ def _inflation(residual: np.ndarray) -> float:
 
 def _theil_sen(series: np.ndarray) -> float:
     """The median slope between any two samples, a sample; long series are thinned, evenly."""
-    index = np.unique(np.linspace(0, series.size - 1, min(series.size, 500)).astype(int))
+    index = np.unique(np.linspace(0, series.size - 1, min(series.size, 200)).astype(int))
     first, second = np.triu_indices(index.size, k=1)
     return float(np.median((series[index][second] - series[index][first]) / (index[second] - index[first])))
 

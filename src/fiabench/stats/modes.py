@@ -19,8 +19,8 @@ LEAST_COUNT = 10
 LEAST_WEIGHT = 0.1
 """What fewer samples share is outliers rather than a mode."""
 APART, MAYBE_APART = 4.5, 3.0
-"""A gap this many times as wide as the samples beside it are spread parts two modes, or may do. Of ten Gaussian or
-heavy-tailed (t3) samples 0.5 % show the greater, 3 % the smaller; of more samples fewer do."""
+"""A gap this many times as wide as the samples beside it are spread parts two modes, or may do. Of series of ten
+Gaussian or heavy-tailed (t3) samples 0.5 to 1 % show the greater, 3 % the smaller; of longer ones fewer do."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ def critical_dip(count: int) -> float:
     """The dip that 5 % of uniform series of ``count`` samples exceed.
 
     A fit, good within 2 %, to simulated series of 10 to 400 samples (``tests/stats/test_modes.py`` repeats it). The
-    uniform is the unimodal distribution that looks least so: of Gaussian series 0.5 % exceed it at 10 samples and next
-    to none at 100, of heavy-tailed or one-sided ones fewer.
+    uniform is the unimodal distribution that looks least so: of Gaussian series 2 % exceed it at 10 samples, 0.5 % at
+    24 and next to none at 100; of heavy-tailed ones fewer.
     """
     return 0.545 / math.sqrt(count) - 0.34 / count
 

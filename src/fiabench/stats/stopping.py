@@ -12,10 +12,12 @@ from typing import Protocol
 
 import numpy as np
 
-from fiabench.stats.findings import describe_change, describe_modes, examine
+from fiabench.stats.findings import describe_change, describe_modes
 from fiabench.stats.intervals import Interval, median_interval
-from fiabench.stats.levels import DOUBT
-from fiabench.stats.modes import may_have_modes
+from fiabench.stats.levels import DOUBT, find_changes
+from fiabench.stats.modes import find_modes, may_have_modes
+from fiabench.stats.outliers import label_outliers
+from fiabench.stats.serial import dependence
 
 GROWTH, PATIENT_GROWTH = 1.1, 1.5
 """The samples grow by this factor, at least, from one look to the next; by the second where a few will not help."""
@@ -95,21 +97,22 @@ class MedianInterval:
         if wide:
             return wide
         grown = math.ceil(GROWTH * count) - count
-        findings = examine(series, self.half_width, DOUBT)
-        interval = median_interval(series, widening=findings.dependence.widening)
+        interval = median_interval(series, widening=dependence(series).widening)
         wide = self._too_wide(interval, count)
         if wide:
             return wide
-        if findings.changes:
-            return Decision(False, grown, describe_change(findings.changes[0]), interval)
-        if len(findings.modes) > 1:
+        changes = find_changes(series, self.half_width, DOUBT)
+        if changes:
+            return Decision(False, grown, describe_change(changes[0]), interval)
+        modes = find_modes(series, self.half_width)
+        if len(modes) > 1:
             sure = median_interval(series, MODE_LEVEL)
-            if not any(mode.low <= sure.low and sure.high <= mode.high for mode in findings.modes):
-                why = f"{describe_modes(findings.modes)}: the median is in none of them for sure"
+            if not any(mode.low <= sure.low and sure.high <= mode.high for mode in modes):
+                why = f"{describe_modes(modes)}: the median is in none of them for sure"
                 return Decision(False, math.ceil(PATIENT_GROWTH * count) - count, why, interval)
         elif may_have_modes(series, self.half_width):
             return Decision(False, grown, "the samples may be of two modes", interval)
-        if findings.ends_on_outlier:
+        if label_outliers(series)[-1]:
             return Decision(False, grown, "the last sample is an outlier, or the first of a new level", interval)
         return Decision(True, 0, f"the interval is +-{interval.half_width:.2%} of the median", interval)
 
