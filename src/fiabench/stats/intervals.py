@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 QUANTILES = (0.05, 0.25, 0.75, 0.95)
+NORMAL_THEORY = 6
+"""Below this many samples no pair of order statistics covers the median with 95 %: Gaussian noise is assumed."""
 
 
 @dataclass(frozen=True)
@@ -62,3 +66,65 @@ def summarise(samples: Sequence[float] | np.ndarray, level: float = 0.95) -> Sum
         quantiles=quantiles,
         count=int(ordered.size),
     )
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An interval around a value, in the series' own units."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def half_width(self) -> float:
+        """Half the interval's width, relative to the value; infinite for a value of zero."""
+        return (self.high - self.low) / (2 * abs(self.value)) if self.value else float("inf")
+
+
+def median_interval(samples: Sequence[float] | np.ndarray, level: float = 0.95, widening: float = 1.0) -> Interval:
+    """The median with an interval that covers it with ``level`` and not with more, so that few samples are not wasted.
+
+    Two order statistics cover the median only with the levels that the binomial has (89.1 or 97.9 % of ten samples);
+    between them the ends are interpolated after Hettmansperger and Sheather (Statistics & Probability Letters 4, 1986),
+    which holds within a few tenths of a percent for symmetric, skewed and heavy-tailed noise alike. With fewer than
+    six samples no order statistics reach 95 %, and the interval is Student's, for Gaussian noise, scaled by what the
+    median is less certain than the mean. ``widening`` stretches both arms (see ``stats/serial.py``).
+    ValueError where there are no samples; one sample alone has an interval without bounds.
+    """
+    ordered = np.sort(np.asarray(samples, dtype=float))
+    count = ordered.size
+    if not count:
+        raise ValueError("no samples to summarise")
+    median = float(np.median(ordered))
+    if count == 1:
+        return Interval(median, -math.inf, math.inf)
+    arm = _arm(count, level)
+    if arm is None:
+        reach = _student(count - 1, level) * math.sqrt(math.pi / 2 / count) * float(ordered.std(ddof=1))
+        low, high = median - reach, median + reach
+    else:
+        centre = (count - 1) / 2
+        low, high = np.interp([centre - arm, centre + arm], np.arange(count), ordered).tolist()
+    return Interval(median, median - widening * (median - low), median + widening * (high - median))
+
+
+@lru_cache(maxsize=4096)
+def _arm(count: int, level: float) -> float | None:
+    """How many ranks the interval reaches to either side of the centre; None where the samples are too few."""
+    drop, wide = interval_ranks(count, level)
+    if wide < level or count < NORMAL_THEORY:
+        return None
+    from scipy.special import bdtr
+
+    narrow = float(1 - 2 * bdtr(drop + 1, count, 0.5))
+    inside = drop + 1
+    part = (wide - level) / (wide - narrow)
+    between = (count - inside) * part / (inside + (count - 2 * inside) * part)
+    return (count + 1) / 2 - inside - between
+
+
+def _student(freedom: float, level: float) -> float:
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, (1 + level) / 2))
