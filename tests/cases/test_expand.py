@@ -32,6 +32,7 @@ CHOICES: dict[str, list[Any]] = {
     "op": ["fia", "sdpa"],
     "exchange": ["separate", "packed"],
     "threads": [0, 1],
+    "cache": ["hot", "cold"],
 }
 NAMES = list(CHOICES)
 
@@ -186,6 +187,14 @@ def test_order_and_ids(sweep):
         f"{head}.q2048.kv2048.h8.8.d64.tp1.u2.separate",
         f"{head}.q2048.kv2048.h8.8.d64.tp1.u2.packed",
     ]
+
+
+def test_only_a_cold_cache_stands_in_the_id(sweep):
+    text = "geometry: {heads: 8, head_dim: 64}\nconstants: {seq_len_q: 64, threads: 1}\naxes: {cache: [hot, cold]}\n"
+    hot, cold = expand(sweep(text))
+    assert (hot.cache, cold.cache) == ("hot", "cold")
+    assert hot.id == "ulysses.fia.BNSD.bf16.none.b1.q64.kv64.h8.8.d64.tp1.u1.threads1"
+    assert cold.id == "ulysses.fia.BNSD.bf16.none.b1.q64.kv64.h8.8.d64.tp1.u1.cold.threads1"
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ axes: {seq_len_q: [1024, 2048], ulysses: [1, 2, 4], exchange: [separate, packed]
         (["exchange=none"], 2),
         (["op=fia"], 10),
         (["batch=7"], 0),
+        (["cache=cold"], 0),
         (["seq_len_q= 1024 , 2048"], 10),
     ],
 )
@@ -45,6 +46,7 @@ def test_what_passes(sweep, filters, count):
         ("ulysses=²", "found '²'"),
         ("mask=casual", "found 'casual'; allowed: none, causal, causal_top_left, causal_full (did you mean causal?)"),
         ("op=fiaa", "did you mean fia?"),
+        ("cache=warm", "found 'warm'; allowed: hot, cold"),
     ],
 )
 def test_what_is_refused(text, message):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from fiabench.cases.forms import (
+    Cache,
     Count,
     Dtype,
     ExchangeName,
@@ -127,6 +128,14 @@ AXES: dict[str, AxisKey] = {
         "none",
         "An operator or project that is measured in turns with op, so that their ratio is known; none for none.",
         "sdpa",
+    ),
+    "cache": AxisKey(
+        Cache,
+        Cache,
+        "hot",
+        "hot (an iteration finds the device's caches as the one before left them) or cold (nothing of the case's "
+        "tensors is in them).",
+        "cold",
     ),
     "exchange_bytes": AxisKey(
         OneSize,

@@ -99,6 +99,8 @@ class Case(NamedTuple):
     """Cfg-parallel degree: groups that share out the batch and exchange nothing."""
     against: str = "none"
     """The operator that is measured in turns with ``op``, so that their ratio is known, or `none`."""
+    cache: str = "hot"
+    """`hot`: what the iteration before left in the device's caches stays there; `cold`: nothing of it is left."""
 
     @property
     def id(self) -> str:
@@ -127,7 +129,8 @@ class Case(NamedTuple):
         paged = "" if self.kv_cache == "contiguous" else f".{self.kv_cache}"
         degrees = "".join(f".{name}{value}" for name, value in (("ring", self.ring), ("cfg", self.cfg)) if value > 1)
         inputs = "" if self.inputs == "contiguous" else f".{self.inputs}"
-        return f"{degrees}{inputs}{paged}{'' if self.against == 'none' else f'.vs-{self.against}'}"
+        against = "" if self.against == "none" else f".vs-{self.against}"
+        return f"{degrees}{inputs}{paged}{against}{'' if self.cache == 'hot' else f'.{self.cache}'}"
 
     @property
     def described_world_size(self) -> int:

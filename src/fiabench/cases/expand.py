@@ -39,6 +39,7 @@ class Point(NamedTuple):
     ring: int = 1
     cfg: int = 1
     against: str = "none"
+    cache: str = "hot"
     exchange_bytes: int = 0
 
 
@@ -171,7 +172,7 @@ def _attentions(sweep: Sweep, points: Iterable[tuple[Any, ...]], rules: Sequence
     new = tuple.__new__
     for (
         op, layout, dtype, mask, q, kv, batch, heads, kv_heads, head_dim, tp, ulysses, exchange, threads,
-        inputs, kv_cache, ring, cfg, against, echo,
+        inputs, kv_cache, ring, cfg, against, cache, echo,
     ) in points:  # fmt: skip
         kv = kv or q
         kv_heads = kv_heads or heads
@@ -191,7 +192,7 @@ def _attentions(sweep: Sweep, points: Iterable[tuple[Any, ...]], rules: Sequence
         if reason or why:
             point = (
                 op, layout, dtype, mask, q, kv, batch, heads, kv_heads, head_dim, tp, ulysses, exchange, threads,
-                inputs, kv_cache, ring, cfg, against,
+                inputs, kv_cache, ring, cfg, against, cache,
             )  # fmt: skip
             because = reason(point) if reason else ""
             if because:
@@ -204,6 +205,7 @@ def _attentions(sweep: Sweep, points: Iterable[tuple[Any, ...]], rules: Sequence
         fields = (
             measure, op, layout, dtype, mask, q, kv, batch, heads, kv_heads, head_dim, tp, ulysses,
             *shard, exchange, 0, replicas, threads, inputs, kv_cache, ring, cfg, against,
+            cache,
         )  # fmt: skip
         yield new(Case, fields)  # Case(*fields) is this behind a function call, a quarter of a case's time
 

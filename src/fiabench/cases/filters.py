@@ -21,6 +21,7 @@ _WORDS: dict[str, Callable[[], list[str]]] = {
     "replicas": lambda: ["one", "all"],
     "inputs": lambda: ["contiguous", "strided"],
     "against": lambda: [*operator_names(), "none"],
+    "cache": lambda: ["hot", "cold"],
 }
 """What the fields that hold words may be; every other field is a whole number."""
 

@@ -242,6 +242,7 @@ Mask = Annotated[
     Literal["none", "causal", "causal_top_left", "causal_full"], says("none, causal, causal_top_left, causal_full")
 ]
 Inputs = Annotated[Literal["contiguous", "strided"], says("contiguous, strided")]
+Cache = Annotated[Literal["hot", "cold"], says("hot, cold")]
 KvCache = Annotated[
     str,
     Field(strict=True, pattern=rf"^(contiguous|paged_({'|'.join(KV_CACHE_LAYOUTS)})_[1-9][0-9]*)$", max_length=40),

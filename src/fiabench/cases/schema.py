@@ -34,7 +34,7 @@ from fiabench.cases.forms import (
     when_kind,
 )
 
-_OF_WORDS = ("dtype", "layout", "mask", "op", "exchange", "inputs", "kv_cache", "against")
+_OF_WORDS = ("dtype", "layout", "mask", "op", "exchange", "inputs", "kv_cache", "against", "cache")
 
 
 def _when(name: str, one: Any) -> Any:

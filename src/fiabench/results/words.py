@@ -58,6 +58,7 @@ FIELDS = {
     "geometry": Field(lambda case: (case.heads, case.kv_heads, case.head_dim), _geometry_name),
     "batch": Field(lambda case: case.batch, "batch {}".format),
     "kv_cache": Field(lambda case: case.kv_cache, _cache_name, "contiguous"),
+    "cache": Field(lambda case: case.cache, "{} cache".format, "hot"),
     "measure": Field(
         lambda case: case.measure, lambda value: "kernel alone" if value == "kernel" else "whole attention", "ulysses"
     ),
