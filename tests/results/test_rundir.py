@@ -37,6 +37,7 @@ MEASUREMENTS = st.builds(
     timing=FACTS,
     samples=SAMPLES,
     metrics=st.dictionaries(TEXT, FACTS, max_size=3),
+    session=st.integers(0, 9),
 )
 
 
@@ -58,7 +59,7 @@ def test_what_is_written_is_read(tmp_path_factory, facts, measurements):
         directory.append(made)
     run = read_run(folder)
     assert run.header == {"format": FORMAT, "facts": facts}
-    assert run.measurements == measurements
+    assert run.lines == measurements
 
 
 @pytest.fixture
@@ -70,7 +71,7 @@ def run(tmp_path):
 
 
 def ids(folder):
-    return [made.status for made in read_run(folder).measurements]
+    return [made.status for made in read_run(folder).lines]
 
 
 def test_every_line_is_one_json_object_that_can_be_followed_as_it_grows(run):
@@ -226,7 +227,7 @@ def check_full(folder, count, text, reason):
     assert count > 3
     assert f"cannot be written ({reason}); the cases before are kept: make room, then go on with --resume" in text
     assert (folder / CASES).read_bytes().endswith(b"\n")
-    assert [made.id for made in read_run(folder).measurements] == [str(number) for number in range(count)]
+    assert [made.id for made in read_run(folder).lines] == [str(number) for number in range(count)]
 
 
 def test_a_file_that_may_not_grow_keeps_whole_lines(tmp_path):

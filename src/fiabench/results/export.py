@@ -39,8 +39,8 @@ def to_csv(run: Run) -> str:
 
 
 def to_json(run: Run) -> str:
-    """The header and every measurement with its samples, as one object."""
-    measurements = [measurement.as_dict() for measurement in run.measurements]
+    """The header and every measurement of every session with its samples, as one object."""
+    measurements = [measurement.as_dict() for measurement in run.lines]
     return json.dumps({"run": run.header, "measurements": measurements}, indent=2, ensure_ascii=False) + "\n"
 
 

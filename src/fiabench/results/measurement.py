@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from fiabench.cases.case import Case
@@ -32,6 +32,10 @@ class Measurement:
     """Phase to rank to seconds, in the order taken."""
     metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Metric to `value`, `unit`, `better` and, for medians, `low`, `high` and `quantiles`."""
+    session: int = 0
+    """Which of the run's sessions, each in fresh processes, took it; counted from 0."""
+    sessions: list[Measurement] = field(init=False, default_factory=list)
+    """What it was made from where several sessions measured the case (see ``results/sessions.py``); never written."""
 
     @property
     def measured(self) -> bool:
@@ -46,10 +50,24 @@ class Measurement:
         """The case without the device."""
         return Case.from_dict(self.case)
 
+    @property
+    def each_session(self) -> list[Measurement]:
+        """The case as every session measured it."""
+        return self.sessions or [self]
+
+    @property
+    def flags(self) -> list[str]:
+        """What makes the numbers doubtful, in words."""
+        found: list[str] = self.timing.get("flags", [])
+        return found
+
     def value(self, metric: str) -> float | None:
         """A metric's value, or None where it was not measured."""
         entry = self.metrics.get(metric)
         return None if entry is None else entry["value"]
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """As in ``cases.jsonl``."""
+        written = asdict(replace(self))
+        del written["sessions"]
+        return written

@@ -12,11 +12,13 @@ import os
 import weakref
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from fiabench.cases.errors import InputError
 from fiabench.results.measurement import Measurement
+from fiabench.results.sessions import over_sessions
 
 FORMAT = 1
 """Version of both files; raised when a reader of the former version would misread them."""
@@ -27,11 +29,17 @@ CASES = "cases.jsonl"
 
 @dataclass
 class Run:
-    """A run directory as read: its header and its measurements, in the order measured."""
+    """A run directory as read."""
 
     path: Path
     header: dict[str, Any]
-    measurements: list[Measurement]
+    lines: list[Measurement]
+    """One of each case and session, in the order measured."""
+
+    @cached_property
+    def measurements(self) -> list[Measurement]:
+        """One of each case, in that order: what several sessions measured is brought together."""
+        return over_sessions(self.lines)
 
     @property
     def environment(self) -> dict[str, Any]:

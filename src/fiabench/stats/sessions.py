@@ -19,6 +19,7 @@ from fiabench.stats.serial import dependence
 
 WITHIN = "within session only"
 BETWEEN = "between sessions"
+LEVEL = 0.95
 
 
 @dataclass(frozen=True)
@@ -52,23 +53,32 @@ def log_medians(sessions: Sequence[np.ndarray]) -> np.ndarray:
 def spread_between(cases: Sequence[Sequence[np.ndarray]]) -> Prior | None:
     """How far the medians of sessions of one case spread (the variance of their logarithms), from all ``cases``; None
     from fewer than five cases with two sessions and more."""
-    logs = [log_medians(sessions) for sessions in cases]
+    return spread_of([log_medians(sessions) for sessions in cases])
+
+
+def spread_of(logs: Sequence[np.ndarray]) -> Prior | None:
+    """As :func:`spread_between`, from the logarithms of each case's medians, [sessions]."""
     several = [log for log in logs if log.size > 1]
     return fit_prior([float(log.var(ddof=1)) for log in several], [log.size - 1 for log in several])
 
 
-def over_sessions(sessions: Sequence[np.ndarray], prior: Prior | None = None, level: float = 0.95) -> Sessions:
+def over_sessions(sessions: Sequence[np.ndarray], prior: Prior | None = None, level: float = LEVEL) -> Sessions:
     """The value over ``sessions``, each an array of samples in the order taken, with its interval at ``level``.
 
     ``prior`` is what :func:`spread_between` found in all cases of the run; with it three sessions, or even one, get an
     interval that is not much wider than many would have. One session without it has its own interval, labelled so.
     """
     logs = log_medians(sessions)
-    count = logs.size
-    if count == 1 and prior is None:
+    if logs.size == 1 and prior is None:
         series = np.asarray(sessions[0], dtype=float)
         interval = median_interval(series, level, dependence(series, level).widening)
         return Sessions(interval.value, interval.low, interval.high, WITHIN, 1, None)
+    return over_medians(logs, prior, level)
+
+
+def over_medians(logs: np.ndarray, prior: Prior | None, level: float = LEVEL) -> Sessions:
+    """As :func:`over_sessions`, from the logarithms of two medians and more, or of one with a ``prior``."""
+    count = logs.size
     own = float(logs.var(ddof=1)) if count > 1 else 0.0
     variance, freedom = prior.moderate(own, count - 1) if prior else (own, count - 1.0)
     from scipy.special import stdtrit
