@@ -2,8 +2,8 @@
 
 What varies from session to session decides, so sessions are the units: a case's difference is that of the mean
 logarithms of its sessions' medians, judged by Student's t with the variance of both sides, steadied by the other cases'
-(``stats/pooling.py``). Over many cases the false discovery rate is bounded after Benjamini and Hochberg (Journal of the
-Royal Statistical Society B 57, 1995).
+(``stats/pooling.py``), of which those whose sessions rise and fall together count as fewer. Over many cases the false
+discovery rate is bounded after Benjamini and Hochberg (Journal of the Royal Statistical Society B 57, 1995).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fiabench.stats.intervals import median_interval
-from fiabench.stats.pooling import fit_prior
+from fiabench.stats.pooling import fit_prior, resemblance_of
 from fiabench.stats.serial import dependence
 from fiabench.stats.sessions import BETWEEN, WITHIN, log_medians
 
@@ -31,6 +31,8 @@ SLOWER, FASTER, NO_DIFFERENCE, UNDECIDED = "slower", "faster", "no difference", 
 
 Side = Sequence[np.ndarray]
 """One case's sessions, each an array of samples in the order taken."""
+Pair = tuple[Side, Side]
+"""A's and B's."""
 
 
 @dataclass(frozen=True)
@@ -64,27 +66,25 @@ class _Test:
     chance: float
 
 
-def compare(pairs: Sequence[tuple[Side, Side]], relevant: float = RELEVANT) -> list[Difference]:
+def compare(pairs: Sequence[Pair], relevant: float = RELEVANT) -> list[Difference]:
     """For each pair of A's and B's sessions of a case, the difference and the verdict, judged as one family.
 
     ``relevant`` is the relative difference that matters: "no difference" is said only where it would have been seen.
     """
-    logs = [(log_medians(a), log_medians(b)) for a, b in pairs]
-    freedoms = [a.size + b.size - 2 for a, b in logs]
-    squares = [float(((a - a.mean()) ** 2).sum() + ((b - b.mean()) ** 2).sum()) for a, b in logs]
-    variances = [square / freedom if freedom else 0.0 for square, freedom in zip(squares, freedoms)]
-    prior = fit_prior(variances, freedoms)
-    tests: list[_Test | None] = []
-    for (a, b), variance, freedom in zip(logs, variances, freedoms):
-        if prior is None and not freedom:
-            tests.append(None)
-            continue
-        known, behind = prior.moderate(variance, freedom) if prior else (variance, float(freedom))
-        tests.append(_test(a, b, known, behind))
-    bound = chance_bound([test.chance for test in tests if test], NOMINAL, FALSE_DISCOVERIES)
+    return compare_groups([pairs], relevant)[0]
+
+
+def compare_groups(groups: Sequence[Sequence[Pair]], relevant: float = RELEVANT) -> list[list[Difference]]:
+    """As :func:`compare`, for groups of pairs that spread alike within but not among them, such as several metrics.
+
+    Variances are steadied within a group, while the false discovery rate is bounded over all groups together: of
+    everything that is reported as changed at most that part is not.
+    """
+    tests = [_tests(pairs) for pairs in groups]
+    bound = chance_bound([test.chance for group in tests for test in group if test], NOMINAL, FALSE_DISCOVERIES)
     return [
-        _judged(test, bound, relevant) if test else _within_only(pair, log)
-        for test, pair, log in zip(tests, pairs, logs)
+        [_judged(test, bound, relevant) if test else _within_only(pair) for test, pair in zip(group, pairs)]
+        for group, pairs in zip(tests, groups)
     ]
 
 
@@ -97,6 +97,23 @@ def chance_bound(chances: Sequence[float], nominal: float, false_discoveries: fl
     bounds = np.minimum(false_discoveries * np.arange(1, ordered.size + 1) / ordered.size, nominal)
     met = np.flatnonzero(ordered <= bounds)
     return float(bounds[met[-1] if met.size else 0])
+
+
+def _tests(pairs: Sequence[Pair]) -> list[_Test | None]:
+    """Each pair's test; None where nothing is known of how its sessions differ."""
+    logs = [(log_medians(a), log_medians(b)) for a, b in pairs]
+    freedoms = [a.size + b.size - 2 for a, b in logs]
+    residuals = [np.concatenate([a - a.mean(), b - b.mean()]) for a, b in logs]
+    variances = [float(r @ r) / freedom if freedom else 0.0 for r, freedom in zip(residuals, freedoms)]
+    prior = fit_prior(variances, freedoms, resemblance_of(residuals))
+    tests: list[_Test | None] = []
+    for (a, b), variance, freedom in zip(logs, variances, freedoms):
+        if prior is None and not freedom:
+            tests.append(None)
+            continue
+        known, behind = prior.moderate(variance, freedom) if prior else (variance, float(freedom))
+        tests.append(_test(a, b, known, behind))
+    return tests
 
 
 def _test(a: np.ndarray, b: np.ndarray, variance: float, freedom: float) -> _Test:
@@ -133,8 +150,9 @@ def _judged(test: _Test, bound: float, relevant: float) -> Difference:
     return Difference(ratio, low, high, BETWEEN, test.sessions, test.chance, visible, verdict, why)
 
 
-def _within_only(pair: tuple[Side, Side], logs: tuple[np.ndarray, np.ndarray]) -> Difference:
+def _within_only(pair: Pair) -> Difference:
     """One session a side, and too few other cases to tell how sessions differ: their own intervals, no verdict."""
+    logs = [log_medians(side) for side in pair]
     difference = float(logs[1][0] - logs[0][0])
     reaches = []
     for (samples, *_), log in zip(pair, logs):
@@ -144,7 +162,7 @@ def _within_only(pair: tuple[Side, Side], logs: tuple[np.ndarray, np.ndarray]) -
         reaches.append((low, math.log(interval.high) - float(log[0])))
     down = math.hypot(reaches[0][1], reaches[1][0])
     up = math.hypot(reaches[0][0], reaches[1][1])
-    why = "one session a side does not tell how sessions differ: measure three and more, or five cases"
+    why = "one session a side does not tell how sessions differ: measure three and more of each"
     low, high = math.exp(difference - down), _exp(difference + up)
     return Difference(math.exp(difference), low, high, WITHIN, (1, 1), None, None, UNDECIDED, why)
 
