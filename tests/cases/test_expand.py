@@ -35,6 +35,8 @@ CHOICES: dict[str, list[Any]] = {
     "cache": ["hot", "cold"],
 }
 NAMES = list(CHOICES)
+VALUES = st.lists(st.sampled_from(["1", "AIV"]), min_size=1, max_size=2, unique=True).map(tuple)
+"""Of an environment variable."""
 
 
 @st.composite
@@ -75,11 +77,22 @@ def sweeps(draw) -> Sweep:
         indivisible="exclude",
         exclude=tuple(rules),
         include=tuple(include),
+        variables=draw(st.dictionaries(st.sampled_from(["B", "A_2"]), VALUES, max_size=2)),
     )
 
 
 def by_hand(sweep: Sweep) -> list[Case | tuple[str, str]]:
-    """The same as dictionaries, one point at a time."""
+    """The same as dictionaries, one point at a time, each with every setting of the variables."""
+    named = [[(name, value) for value in values] for name, values in sweep.variables.items()]
+    by_variables = [sorted(setting) for setting in itertools.product(*named)]
+    return [
+        found._replace(variables=tuple(setting)) if isinstance(found, Case) else found
+        for found in without_variables(sweep)
+        for setting in by_variables
+    ]
+
+
+def without_variables(sweep: Sweep) -> list[Case | tuple[str, str]]:
     points = []
     for rows in itertools.product(*(factor.rows for factor in sweep.factors)):
         point = dict(sweep.constants)
@@ -155,7 +168,8 @@ def test_a_loaded_sweep_has_no_case_twice_or_is_refused(drawn, tmp_path):
     """Written as a file, each sweep either loads, and then its ids differ, or is refused before any case is made."""
     data = drawn.resolved()
     definition = {
-        key: data[key] for key in ("name", "about", "measure", "axes", "zip", "constants", "replicas", "exclude")
+        key: data[key]
+        for key in ("name", "about", "measure", "axes", "zip", "constants", "replicas", "exclude", "variables")
     }
     definition |= {"geometry": {"heads": 12, "head_dim": 16}, "include": data["include"], "indivisible": "exclude"}
     path = tmp_path / "drawn.yaml"

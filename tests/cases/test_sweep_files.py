@@ -43,6 +43,8 @@ COUNTS = {  # name, profile: cases, left out
     ("masks", "quick"): (8, 0),
     ("minimax-h3", None): (21, 3),
     ("minimax-h3", "quick"): (7, 1),
+    ("npu-variables", None): (24, 0),
+    ("npu-variables", "quick"): (4, 0),
     ("plans", None): (104, 58),
     ("pr-23572", None): (2, 0),
     ("pr-23572", "quick"): (2, 0),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from fiabench.cases.variables import Variables
+
 DTYPE_BYTES = {"fp16": 2, "bf16": 2, "fp32": 4}
 
 
@@ -101,13 +103,15 @@ class Case(NamedTuple):
     """The operator that is measured in turns with ``op``, so that their ratio is known, or `none`."""
     cache: str = "hot"
     """`hot`: what the iteration before left in the device's caches stays there; `cold`: nothing of it is left."""
+    variables: Variables = ()
+    """Environment variables of the ranks, sorted by name; what the run's own environment says of others holds too."""
 
     @property
     def id(self) -> str:
         """The case in one word, the same on every box; parts at their usual value are left out."""
         # One format and no list: `plan --json` asks this of a million cases.
         if self.measure == "exchange":
-            text = f"exchange.{self.dtype}.u{self.ulysses}.bytes{self.exchange_bytes}"
+            text = f"exchange.{self.dtype}.u{self.ulysses}.bytes{self.exchange_bytes}{self._variables_in_id()}"
         else:
             measure, op, layout, dtype, mask, q, kv, batch, heads, kv_heads, head_dim, tp, ulysses, *_ = self
             text = (
@@ -130,7 +134,11 @@ class Case(NamedTuple):
         degrees = "".join(f".{name}{value}" for name, value in (("ring", self.ring), ("cfg", self.cfg)) if value > 1)
         inputs = "" if self.inputs == "contiguous" else f".{self.inputs}"
         against = "" if self.against == "none" else f".vs-{self.against}"
-        return f"{degrees}{inputs}{paged}{against}{'' if self.cache == 'hot' else f'.{self.cache}'}"
+        cache = "" if self.cache == "hot" else f".{self.cache}"
+        return f"{degrees}{inputs}{paged}{against}{cache}{self._variables_in_id()}"
+
+    def _variables_in_id(self) -> str:
+        return "".join(f".{name}={value}" for name, value in self.variables)
 
     @property
     def described_world_size(self) -> int:
@@ -197,7 +205,7 @@ class Case(NamedTuple):
 
     def as_dict(self) -> dict[str, Any]:
         """The fields by name, as they stand in ``cases.jsonl``."""
-        return self._asdict()
+        return self._asdict() | {"variables": dict(self.variables)}
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Case:
@@ -205,7 +213,8 @@ class Case(NamedTuple):
 
         A field that older runs did not have takes its default; KeyError where any other is missing.
         """
-        return cls(**{name: fields[name] for name in cls._fields if name in fields or name not in cls._field_defaults})
+        known = {name: fields[name] for name in cls._fields if name in fields or name not in cls._field_defaults}
+        return cls(**known | {"variables": tuple(sorted(dict(known.get("variables", ())).items()))})
 
 
 _OPTIONS = tuple(Case._field_defaults.values())

@@ -14,7 +14,7 @@ from fiabench.cases.forms import WRONG
 from fiabench.cases.schema import SweepFile
 from fiabench.cases.source import Document, Path_, Surprise
 
-_UNMISTAKEN = ("name", "about", "sampling", "include", "profiles", "axes")
+_UNMISTAKEN = ("name", "about", "sampling", "include", "profiles", "axes", "variables")
 
 
 class Checked(NamedTuple):

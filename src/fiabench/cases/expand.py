@@ -15,6 +15,7 @@ from fiabench.cases.case import DTYPE_BYTES, Case
 from fiabench.cases.errors import InputError
 from fiabench.cases.shards import pad_heads, shard_heads
 from fiabench.cases.sweep import BufferOf, Factor, Rule, Sweep, Value
+from fiabench.cases.variables import Variables, combinations
 
 
 class Point(NamedTuple):
@@ -65,11 +66,17 @@ def expand(sweep: Sweep) -> Iterator[Case | LeftOut]:
 
     Raises InputError at a point that cannot be divided where the sweep calls that an error; a sweep that
     :func:`~fiabench.cases.load.load_sweep` returned has none. Points that differ only in how they would exchange where
-    nothing is exchanged are one point.
+    nothing is exchanged are one point. Each is there once for every combination of the sweep's environment variables.
     """
     decide = _exchanges if sweep.measure == "exchange" else _attentions
-    yield from decide(sweep, raw_points(sweep), sweep.exclude)
-    yield from decide(sweep, included(sweep), ())
+    found = chain(decide(sweep, raw_points(sweep), sweep.exclude), decide(sweep, included(sweep), ()))
+    return _with_variables(found, combinations(sweep.variables)) if sweep.variables else found
+
+
+def _with_variables(found: Iterable[Case | LeftOut], settings: Sequence[Variables]) -> Iterator[Case | LeftOut]:
+    for one in found:
+        for variables in settings:
+            yield one._replace(variables=variables) if isinstance(one, Case) else one
 
 
 def raw_points(sweep: Sweep, factors: Sequence[Factor] | None = None) -> Iterator[tuple[Any, ...]]:
@@ -205,7 +212,7 @@ def _attentions(sweep: Sweep, points: Iterable[tuple[Any, ...]], rules: Sequence
         fields = (
             measure, op, layout, dtype, mask, q, kv, batch, heads, kv_heads, head_dim, tp, ulysses,
             *shard, exchange, 0, replicas, threads, inputs, kv_cache, ring, cfg, against,
-            cache,
+            cache, (),
         )  # fmt: skip
         yield new(Case, fields)  # Case(*fields) is this behind a function call, a quarter of a case's time
 

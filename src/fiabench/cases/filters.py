@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from fiabench.cases.case import EXCHANGES, LAYOUTS, MASKS, Case
@@ -27,23 +27,36 @@ _WORDS: dict[str, Callable[[], list[str]]] = {
 
 
 _OF_PROJECTS = ("op", "exchange", "against")
+_FIELDS = tuple(name for name in Case._fields if name != "variables")
+"""The fields that a filter may name; environment variables are named themselves."""
 
 
-def parse_filters(texts: Iterable[str], projects: Iterable[str] = ()) -> Filter:
-    """A predicate that is true for the cases which every filter lets pass; ``projects`` are those of the sweep.
+def parse_filters(
+    texts: Iterable[str], projects: Iterable[str] = (), variables: Mapping[str, Sequence[str]] | None = None
+) -> Filter:
+    """A predicate that is true for the cases which every filter lets pass.
 
-    Each text is `field=value,value,...`: a case passes if its field has one of the values. A field that is given twice
-    may have the values of both. No texts let every case pass. Raises InputError with everything that is wrong.
+    ``projects`` are those of the sweep, ``variables`` its environment variables with their values. Each text is
+    `field=value,value,...`: a case passes if its field, or its variable of that name, has one of the values. A field
+    that is given twice may have the values of both. No texts let every case pass. Raises InputError with everything
+    that is wrong.
     """
+    swept = variables or {}
     wanted: dict[int, set[Any]] = {}
+    set_to: dict[str, set[str]] = {}
     problems = []
     for text in texts:
         field, equals, values = text.partition("=")
         field = field.strip()
         if not equals:
             problems.append(_problem(text, "no `=`", "field=value,value,..."))
-        elif field not in Case._fields:
-            problems.append(_problem(text, f"the unknown field {field!r}", ", ".join(Case._fields), field))
+        elif field in swept:
+            given = {value.strip() for value in values.split(",")}
+            unknown = sorted(given.difference(swept[field]))
+            problems += [_problem(text, repr(value), ", ".join(swept[field]), value) for value in unknown]
+            set_to.setdefault(field, set()).update(given)
+        elif field not in _FIELDS:
+            problems.append(_problem(text, f"the unknown field {field!r}", ", ".join((*_FIELDS, *swept)), field))
         else:
             chosen = wanted.setdefault(Case._fields.index(field), set())
             for value in values.split(","):
@@ -53,7 +66,15 @@ def parse_filters(texts: Iterable[str], projects: Iterable[str] = ()) -> Filter:
     if problems:
         raise InputError(problems)
     tests = list(wanted.items())
-    return lambda case: all(case[index] in values for index, values in tests)
+    if not set_to:
+        return lambda case: all(case[index] in values for index, values in tests)
+    pairs = [{(name, value) for value in values} for name, values in set_to.items()]
+
+    def passes(case: Case) -> bool:
+        own = set(case.variables)
+        return all(case[index] in values for index, values in tests) and all(own & some for some in pairs)
+
+    return passes
 
 
 def _parse(text: str, field: str, value: str, projects: list[str]) -> tuple[Any, Problem | None]:

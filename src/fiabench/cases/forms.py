@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Discriminator,
@@ -25,6 +26,7 @@ from fiabench.cases.case import ATTENTION_ADAPTERS, EXCHANGE_ADAPTERS, KV_CACHE_
 from fiabench.cases.errors import nearest
 from fiabench.cases.models import models
 from fiabench.cases.quantities import parse_bytes
+from fiabench.cases.variables import NAME, OWN, OWN_PREFIX, VALUE, is_own
 
 WRONG = "wrong_value"
 """Type of every error whose context says what is allowed."""
@@ -109,6 +111,24 @@ OperatorName = Annotated[
 ]
 AdapterName = Annotated[str, Field(strict=True), _named(lambda: [*ATTENTION_ADAPTERS, *EXCHANGE_ADAPTERS])]
 ProjectName = Annotated[str, Field(strict=True, pattern=_CALLED), says("a name of letters, digits and underscores")]
+
+
+def _variable(value: Any, handler: Any) -> Any:
+    try:
+        name: str = handler(value)
+    except ValidationError:
+        raise wrong("a name of letters, digits and underscores") from None
+    if is_own(name):
+        raise wrong(f"a variable that fiabench does not set itself: none of {', '.join(OWN)}, {OWN_PREFIX}...")
+    return name
+
+
+VariableName = Annotated[str, Field(strict=True, pattern=NAME, max_length=80), WrapValidator(_variable)]
+VariableValue = Annotated[
+    Annotated[str, Field(strict=True, pattern=VALUE, max_length=80)]
+    | Annotated[int, Field(strict=True), AfterValidator(str)],
+    says("a whole number, or a word of letters, digits and _ . : / + @ -"),
+]
 
 
 def kind_of(value: Any) -> str | None:

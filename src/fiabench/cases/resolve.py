@@ -95,6 +95,7 @@ class _Resolver:
                 self.origins.include.append(index)
         projects = {name: self._project(name, path) for name in file.projects}
         claims = tuple(self._claim(claim, ("claims", index)) for index, claim in enumerate(file.claims))
+        self._variables()
         sampling = file.sampling
         if sampling.min_samples > sampling.max_samples:
             place = ("sampling", "min_samples" if "min_samples" in self._given("sampling") else "max_samples")
@@ -115,6 +116,7 @@ class _Resolver:
             include=tuple(include),
             projects=projects,
             claims=claims,
+            variables={name: tuple(values) for name, values in file.variables.items()},
             sampling=sampling,
             path=path,
             profile=profile,
@@ -263,6 +265,13 @@ class _Resolver:
             self._wrong(path, "a claim without a bound", "at_most, at_least or both")
         when = self._conditions(claim.when, (*path, "when"))
         return Claim(claim.claim, claim.metric, claim.at_most, claim.at_least, when)
+
+    def _variables(self) -> None:
+        """Each value of a variable stands once, as text: 1 and '1' are the same."""
+        for name, values in self.file.variables.items():
+            for index, value in enumerate(values):
+                if value in values[:index]:
+                    self._wrong(("variables", name, index), f"{name} {value} again", "every value once")
 
     def _project(self, name: str, sweep: str) -> Project:
         """A project, its path made absolute from the sweep file's folder."""

@@ -28,6 +28,8 @@ from fiabench.cases.forms import (
     Size,
     Threads,
     Tokens,
+    VariableName,
+    VariableValue,
     Words,
     forms,
     says,
@@ -196,6 +198,12 @@ _PROJECTS: Any = Field(
     description="Outside projects by the name that op, exchange and against call them.",
     examples=[{"sglang": {"adapter": "sglang_ascend_fa"}}],
 )
+_VARIABLES: Any = Field(
+    default_factory=dict,
+    description="Environment variables of the ranks: every combination of their values is a point of each case.",
+    examples=[{"TASK_QUEUE_ENABLE": [1, 2]}],
+)
+Variables = dict[VariableName, Annotated[list[VariableValue], Field(min_length=1)]]
 _CLAIMS: Any = Field(default_factory=list, description="What the measurements must show; checked at the end of a run.")
 _REPLICAS: Any = Field(
     "one",
@@ -220,6 +228,7 @@ class Profile(Keys):
     axes: Axes = Field(default_factory=Axes, description="Replaces axes, one by one.")  # type: ignore[valid-type]
     zip: list[Axes] = Field(default_factory=list, description="Replaces every group.")  # type: ignore[valid-type]
     constants: Constants = Field(default_factory=Constants, description="Replaces constants, one by one.")  # type: ignore[valid-type]
+    variables: Variables = _VARIABLES
     replicas: Replicas = _REPLICAS
     indivisible: Indivisible = _INDIVISIBLE
     exclude: list[Exclude] = Field(default_factory=list, description="Replaces every rule.")
@@ -249,6 +258,7 @@ class SweepFile(Keys):
     constants: Constants = Field(  # type: ignore[valid-type]
         default_factory=Constants, description="Axes with one value.", examples=[{"dtype": "fp16"}]
     )
+    variables: Variables = _VARIABLES
     replicas: Replicas = _REPLICAS
     indivisible: Indivisible = _INDIVISIBLE
     exclude: list[Exclude] = Field(default_factory=list, description="Points of the product to leave out.")

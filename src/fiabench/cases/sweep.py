@@ -107,6 +107,8 @@ class Sweep:
     """Points beside the product: a value for every axis."""
     projects: dict[str, Project] = field(default_factory=dict)
     claims: tuple[Claim, ...] = ()
+    variables: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Environment variables of the ranks: name to values. Every combination is a point of each case."""
     sampling: Sampling = field(default_factory=Sampling)
     path: str = ""
     """The file it was read from, as the user named it."""
@@ -115,7 +117,8 @@ class Sweep:
     @property
     def points(self) -> int:
         """Points of the product and beside it, before any is left out."""
-        return prod(len(factor.rows) for factor in self.factors) + len(self.include)
+        combinations = prod(map(len, self.variables.values()))
+        return (prod(len(factor.rows) for factor in self.factors) + len(self.include)) * combinations
 
     def resolved(self) -> dict[str, Any]:
         """The sweep as JSON-able data, in the shape of a sweep file with every range and preset spelt out."""
@@ -143,6 +146,7 @@ class Sweep:
             "include": [{name: _plain(value) for name, value in point.items()} for point in self.include],
             "projects": {name: project._asdict() for name, project in self.projects.items()},
             "claims": [claim._asdict() for claim in self.claims],
+            "variables": {name: list(values) for name, values in self.variables.items()},
             "sampling": self.sampling.model_dump(),
         }
 
@@ -170,6 +174,7 @@ class Sweep:
                 include=tuple({name: _value(value) for name, value in point.items()} for point in data["include"]),
                 projects={name: Project(**project) for name, project in data.get("projects", {}).items()},
                 claims=tuple(Claim(**claim) for claim in data.get("claims", [])),
+                variables={name: tuple(values) for name, values in data.get("variables", {}).items()},
                 sampling=Sampling(**data["sampling"]),
                 path=data["path"],
                 profile=data["profile"],

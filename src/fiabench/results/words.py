@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from fiabench.cases.case import Case
+from fiabench.cases.variables import in_words
 from fiabench.results.measurement import Measurement
 
 _CANN_SAYS = re.compile(r"\(E[A-Z]\d{4}\):\s+(.*?)(?:\[FUNC:|$)", re.MULTILINE)
@@ -59,6 +60,7 @@ FIELDS = {
     "batch": Field(lambda case: case.batch, "batch {}".format),
     "kv_cache": Field(lambda case: case.kv_cache, _cache_name, "contiguous"),
     "cache": Field(lambda case: case.cache, "{} cache".format, "hot"),
+    "variables": Field(lambda case: case.variables, lambda value: in_words(value) or "no variables", ()),
     "measure": Field(
         lambda case: case.measure, lambda value: "kernel alone" if value == "kernel" else "whole attention", "ulysses"
     ),
@@ -79,7 +81,7 @@ BESIDE = "other length"
 
 SHARDING = ("tp", "ring", "cfg")
 OF_ATTENTION = (*(field for field in FIELDS if field not in SHARDING), BESIDE)
-OF_EXCHANGE = ("dtype", "replicas", "threads")
+OF_EXCHANGE = ("dtype", "variables", "replicas", "threads")
 
 
 class Lengths(NamedTuple):
