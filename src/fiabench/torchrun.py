@@ -27,6 +27,7 @@ from fiabench.cases.case import Case
 from fiabench.cases.errors import InputError
 from fiabench.cases.load import load_sweep
 from fiabench.cases.sweep import Sweep
+from fiabench.cases.variables import in_words
 from fiabench.cli import running
 from fiabench.cli.checkout import find_sweep
 from fiabench.cli.projects import place
@@ -154,6 +155,10 @@ def _left_out(case: Case, machine: Machine) -> Measurement | None:
     started = dist.get_world_size()
     if case.world_size > started:
         return unmeasured(case, machine, "unsupported", f"needs {case.world_size} ranks, torchrun started {started}")
+    other = [(name, value) for name, value in case.variables if os.environ.get(name) != value]
+    if other:
+        reason = f"needs {in_words(other)} in the environment, and torchrun has started the ranks without"
+        return unmeasured(case, machine, "unsupported", reason)
     misfit = machine.misfit(case)
     return unmeasured(case, machine, "does_not_fit", misfit) if misfit else None
 

@@ -111,6 +111,23 @@ def test_json_streams_each_measurement_as_it_ends(write_sweep: Any, start: Any, 
     assert [json.loads(line) for line in out.splitlines()] == lines_of(tmp_path / "out")
 
 
+@pytest.mark.slow
+def test_each_setting_of_the_variables_has_ranks_of_its_own(write_sweep: Any, start: Any, tmp_path: Path) -> None:
+    """OMP_SCHEDULE is a variable that changes nothing here; the ranks' process ids tell the groups apart."""
+    sweep = write_sweep(measure="kernel", axes={"seq_len_q": [64, 128]}, variables={"OMP_SCHEDULE": ["static", "auto"]})
+    arguments = ("run", sweep, "--device", "cpu", "--out", tmp_path / "out", "--no-figures")
+    code, out, err = start(*arguments).wait()
+    assert code == 0, err
+    lines = lines_of(tmp_path / "out")
+    assert [line["case"]["variables"] for line in lines] == [
+        {"OMP_SCHEDULE": word} for word in ("auto",) * 2 + ("static",) * 2
+    ]
+    pids = [line["timing"]["group"]["pids"] for line in lines]
+    assert pids[0] == pids[1] != pids[2] == pids[3]
+    assert "OMP_SCHEDULE=auto" in out
+    assert "OMP_SCHEDULE=static" in err
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself(command: str, start: Any) -> None:
     code, out, _ = start(command, "--help").wait()

@@ -116,7 +116,7 @@ class _Resolver:
             include=tuple(include),
             projects=projects,
             claims=claims,
-            variables={name: tuple(values) for name, values in file.variables.items()},
+            variables={name: tuple(map(str, values)) for name, values in file.variables.items()},
             sampling=sampling,
             path=path,
             profile=profile,

@@ -51,11 +51,12 @@ class Options:
 
 
 def select(sweep: Sweep, filters: tuple[str, ...]) -> tuple[list[Case], Counter[tuple[str, str]]]:
-    """The cases to measure, those of one world size together, and what is left out: (rule, reason) to points.
+    """The cases to measure, those of one world size and variables together, and what is left out: (rule, reason) to
+    points.
 
     Raises InputError where a filter is wrong, or leaves nothing.
     """
-    wanted = parse_filters(filters, sweep.projects)
+    wanted = parse_filters(filters, sweep.projects, sweep.variables)
     cases, left_out = [], Counter[tuple[str, str]]()
     for point in expand(sweep):
         if isinstance(point, LeftOut):
@@ -64,7 +65,7 @@ def select(sweep: Sweep, filters: tuple[str, ...]) -> tuple[list[Case], Counter[
             cases.append(point)
     if not cases:
         raise InputError.plain(f"no case of {sweep.name} is left by --filter {' '.join(filters) or '(none)'}")
-    return sorted(cases, key=lambda case: case.world_size), left_out
+    return sorted(cases, key=lambda case: (case.world_size, case.variables)), left_out
 
 
 def start(sweep: Sweep, options: Options, out: Path | None, nodes: int = 1) -> tuple[RunDirectory, Machine, list[Case]]:

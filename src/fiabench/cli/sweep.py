@@ -115,7 +115,7 @@ def plan(
 ) -> None:
     """What SWEEP (a path or a name) would measure here: counts, what is left out and why, memory and time."""
     loaded = load_sweep(find_sweep(sweep), profile)
-    wanted = parse_filters(list(filters), loaded.projects)
+    wanted = parse_filters(list(filters), loaded.projects, loaded.variables)
     machine = guess_machine(device)
     points = expand(loaded)
     if filters:

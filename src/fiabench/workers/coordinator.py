@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from fiabench.cases.case import Case
+from fiabench.cases.variables import Variables, in_words
 from fiabench.results.measurement import Measurement
 from fiabench.workers.group import GroupFailure, RankGroup, SimulatedGroup
 from fiabench.workers.machine import Machine
@@ -21,6 +23,7 @@ _DEADLINE_MOST = 24 * 3600.0
 _PACE_LIMITS = (0.1, 10.0)
 """Estimates are corrected within these: a case of microseconds says little about one of minutes."""
 _STARTS_TRIED = 2
+_NO_VARIABLES = "environment variables, of which a simulated device knows none"
 SIMULATED_RANK_SECONDS = 0.03
 """What simulating a case takes for each of its ranks, on one core; several times that where its samples are noisy."""
 
@@ -38,7 +41,8 @@ class Coordinator:
         self._group: RankGroup | None = None
         self._joined = 0.0
         self._pace = 1.0
-        self._failed_starts = 0
+        self._failed_starts = Counter[tuple[int, Variables]]()
+        """By what a group has to be: a value that keeps ranks from starting says nothing about the others."""
         self._sessions = 0
 
     def __enter__(self) -> Coordinator:
@@ -65,9 +69,13 @@ class Coordinator:
     def measure(self, cases: Iterable[Case]) -> Iterator[tuple[Case, Measurement]]:
         """Each case and its measurement, as they end: a failure costs its own case only.
 
-        Cases of one world size should stand together, since each change of it starts a group.
+        Cases of one world size and one setting of the variables should stand together: a change of either starts a
+        group.
         """
         for case in cases:
+            if case.variables and self.simulated:
+                yield case, unmeasured(case, self._machine, "unsupported", _NO_VARIABLES)
+                continue
             reason = self._machine.misfit(case)
             if reason:
                 yield case, unmeasured(case, self._machine, "does_not_fit", reason)
@@ -107,24 +115,27 @@ class Coordinator:
         return command, deadline
 
     def _group_for(self, case: Case) -> RankGroup:
-        """The running group where it has the right size, else a fresh one."""
-        if self._group and not self._group.hosts(case.world_size):
+        """The running group where it has the right size and variables, else a fresh one."""
+        wanted = case.world_size, case.variables
+        if self._group and not self._group.hosts(*wanted):
             self._group.close()
-            self._group, self._failed_starts = None, 0
+            self._group = None
         if self._group is None:
-            if self._failed_starts >= _STARTS_TRIED:
-                raise GroupFailure("crash", f"not tried: {_STARTS_TRIED} groups of {case.world_size} did not start")
+            if self._failed_starts[wanted] >= _STARTS_TRIED:
+                such = f"{case.world_size} {in_words(case.variables)}".strip()
+                raise GroupFailure("crash", f"not tried: {_STARTS_TRIED} groups of {such} did not start")
             self._group = self._start(case)
             self._sessions += 1
-            self._failed_starts += 1
+            self._failed_starts[wanted] += 1
             self._joined = self._group.join()
-            self._failed_starts = 0
+            del self._failed_starts[wanted]
         return self._group
 
     def _start(self, case: Case) -> RankGroup:
         if self._machine.spec:
             return SimulatedGroup(self._machine.device, self._logs)
-        return RankGroup(self._machine.device, case.world_size, self._machine.threads(case), self._logs)
+        threads = self._machine.threads(case)
+        return RankGroup(self._machine.device, case.world_size, threads, self._logs, case.variables)
 
     def _end_group(self) -> None:
         if self._group:

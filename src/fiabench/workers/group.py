@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import psutil
 
+from fiabench.cases.variables import Variables
 from fiabench.workers.child import child_environment
 from fiabench.workers.protocol import PARENT, REPLY_FD, decode, encode
 
@@ -49,9 +50,13 @@ class RankGroup:
     module = "fiabench.workers.rank"
     """What each process runs."""
 
-    def __init__(self, device: str, world_size: int, threads: int, logs: Path) -> None:
-        """Starts the processes; :meth:`join` waits for them. ``logs`` takes each rank's standard output and error."""
+    def __init__(self, device: str, world_size: int, threads: int, logs: Path, variables: Variables = ()) -> None:
+        """Starts the processes; :meth:`join` waits for them. ``logs`` takes each rank's standard output and error.
+
+        ``variables`` are set in the environment of each.
+        """
         self.world_size = world_size
+        self.variables = variables
         self._ranks: list[_Rank] = []
         self._pending: dict[int, bytes] = {}
         logs.mkdir(parents=True, exist_ok=True)
@@ -70,9 +75,11 @@ class RankGroup:
             RANK=str(rank),
             LOCAL_RANK=str(rank),
             WORLD_SIZE=str(self.world_size),
+            LOCAL_WORLD_SIZE=str(self.world_size),
             FIABENCH_DEVICE=device,
             PYTHONUNBUFFERED="1",
             OMP_NUM_THREADS=str(threads),
+            **dict(self.variables),
             **{REPLY_FD: str(writing), PARENT: str(os.getpid())},
         )
         # One box talks to itself: without this Gloo resolves the host's name, which many boxes cannot.
@@ -96,9 +103,9 @@ class RankGroup:
     def pids(self) -> list[int]:
         return [rank.process.pid for rank in self._ranks]
 
-    def hosts(self, world_size: int) -> bool:
-        """Whether these processes are as many ranks as that."""
-        return self.world_size == world_size
+    def hosts(self, world_size: int, variables: Variables) -> bool:
+        """Whether these processes are as many ranks as that, started with those variables."""
+        return (self.world_size, self.variables) == (world_size, variables)
 
     def join(self) -> float:
         """Lets the ranks meet; returns the seconds since they were started. Raises GroupFailure."""
@@ -228,7 +235,7 @@ class SimulatedGroup(RankGroup):
     def __init__(self, device: str, logs: Path) -> None:
         super().__init__(device, 1, 1, logs)
 
-    def hosts(self, world_size: int) -> bool:
+    def hosts(self, world_size: int, variables: Variables) -> bool:
         return True
 
     def join(self) -> float:
