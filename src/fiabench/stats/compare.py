@@ -26,6 +26,8 @@ FALSE_DISCOVERIES = 0.05
 POWER = 0.95
 RELEVANT = 0.02
 """Where a difference of this size could have been missed, nothing is said to be no difference."""
+LEAST_CHANCE = 0.0001
+"""Below this no chance is told: what is assumed of the noise does not hold that far out."""
 
 SLOWER, FASTER, NO_DIFFERENCE, UNDECIDED = "slower", "faster", "no difference", "undecided"
 
@@ -136,7 +138,8 @@ def _judged(test: _Test, bound: float, relevant: float) -> Difference:
     visible = _expm1(needed * test.error)
     if test.chance <= bound:
         verdict = SLOWER if test.difference > 0 else FASTER
-        why = f"noise alone does so in {test.chance:.1g} of comparisons"
+        rare = test.chance < LEAST_CHANCE
+        why = f"noise alone does so in {f'less than {LEAST_CHANCE}' if rare else f'{test.chance:.1g}'} of comparisons"
     elif test.chance <= NOMINAL:
         verdict, why = UNDECIDED, "one of as many cases looks so by chance: measure this one again"
     elif visible > relevant:
@@ -162,7 +165,7 @@ def _within_only(pair: Pair) -> Difference:
         reaches.append((low, math.log(interval.high) - float(log[0])))
     down = math.hypot(reaches[0][1], reaches[1][0])
     up = math.hypot(reaches[0][0], reaches[1][1])
-    why = "one session a side does not tell how sessions differ: measure three and more of each"
+    why = "one session a side: how sessions differ is not known"
     low, high = math.exp(difference - down), _exp(difference + up)
     return Difference(math.exp(difference), low, high, WITHIN, (1, 1), None, None, UNDECIDED, why)
 
