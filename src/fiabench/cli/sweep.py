@@ -19,7 +19,7 @@ from fiabench.cases.errors import InputError
 from fiabench.cases.expand import LeftOut, expand
 from fiabench.cases.filters import parse_filters
 from fiabench.cases.load import load_sweep
-from fiabench.cli import planning, predicting, running
+from fiabench.cli import comparing, planning, predicting, running
 from fiabench.cli.checkout import ROOT, find_sweep, sweep_names
 from fiabench.cli.projects import place
 from fiabench.cli.table import console, headline, print_run
@@ -265,6 +265,9 @@ def _draw(out: Console, drawn_run: Run) -> None:
             out.print(
                 f"{drawn.name}: {drawn.reason}", style="red" if drawn.failed else "dim", soft_wrap=True, markup=False
             )
+
+
+commands.add_command(comparing.compare)
 
 
 def main(arguments: list[str] | None = None) -> int:
