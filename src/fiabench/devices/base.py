@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import torch
@@ -17,6 +18,8 @@ class Device(Protocol):
     timing_method: str
     """`event`: timed on the device; `host`: by the host's clock, the calls being synchronous."""
     torch_device: torch.device
+    capture_refused: str
+    """Why the last :meth:`capture` gave None; empty where it gave a replay."""
 
     def __init__(self, index: int) -> None: ...
 
@@ -44,6 +47,41 @@ class Device(Protocol):
 
     def seconds(self, start: Any, end: Any) -> float:
         """Seconds between two marks, after :meth:`synchronize`."""
+        ...
+
+    def hold(self, seconds: float) -> None:
+        """Queues work that keeps the device busy for about ``seconds``: what is launched meanwhile waits behind it."""
+        ...
+
+    def capture(self, launch: Callable[[], None], times: int) -> Callable[[], None] | None:
+        """A replay of ``times`` launches as one graph, to be called in the queue's order like a launch.
+
+        None where the device or the work cannot be captured: the queue is as before, :attr:`capture_refused` says why.
+        Launches a few times besides, by way of warming up. Ranks whose work meets call this together and then agree
+        on whether all have a replay. What a graph keeps for its intermediates counts towards the peak of memory
+        until the replay is let go. Raises what ``launch`` raises by itself, and where memory runs out.
+        """
+        ...
+
+    def sensors(self) -> dict[str, float]:
+        """`clock_mhz`, `temperature_c`, `power_w` and `memory_bytes` of this rank's device, as far as they are known.
+
+        At once or a moment old: a source that is slow to ask is asked at most once a second. `memory_bytes` is
+        :meth:`memory_in_use`. Never raises; where a source gives nothing, :attr:`sensors_missing` says why.
+        """
+        ...
+
+    @property
+    def sensors_missing(self) -> str:
+        """Why the last :meth:`sensors` lacks clock, temperature and power altogether; empty where it does not."""
+        ...
+
+    def flush_cache(self) -> None:
+        """Queues writing a buffer of twice the last-level cache, so that nothing of a case's tensors is left in it.
+
+        The buffer is made at the first call and kept. It counts in :meth:`memory_in_use` and not in
+        :meth:`peak_memory`, which goes on as if the buffer had been there before :meth:`reset_peak_memory`.
+        """
         ...
 
     def reset_peak_memory(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -9,6 +10,13 @@ import torch_npu
 
 from fiabench.devices.accelerator import Accelerator
 from fiabench.devices.driver import ascend_version
+from fiabench.devices.npu_smi import NpuSmi
+from fiabench.devices.sensing import Sensors
+
+SENSORS_SECONDS = 1.0
+"""A reading is a process of tens of milliseconds."""
+CACHE_BYTES = 192 * 2**20
+"""The L2 cache of a 910B; torch_npu tells the size only in later releases."""
 
 
 class NpuDevice(Accelerator):
@@ -30,6 +38,21 @@ class NpuDevice(Accelerator):
             "driver": ascend_version(),
             "cann": torch_npu._C._get_cann_version("CANN"),
         }
+
+    def _new_graph(self) -> Any:
+        return torch.npu.NPUGraph()
+
+    def _close_pool(self, index: int, pool: Any) -> None:
+        with suppress(RuntimeError):  # says that no allocations go to this pool: torch_npu has ended them itself
+            torch_npu._C._npu_endAllocateToPool(index, pool)
+            torch_npu._C._npu_releasePool(index, pool)
+
+    def _find_sensors(self, index: int) -> Sensors:
+        return Sensors(NpuSmi(index), SENSORS_SECONDS)
+
+    def _cache_bytes(self) -> int:
+        told = getattr(torch.npu.get_device_properties(self.torch_device), "L2_cache_size", 0)
+        return max(told, CACHE_BYTES)
 
 
 DEVICE = NpuDevice
