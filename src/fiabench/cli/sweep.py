@@ -234,15 +234,27 @@ def show(directory: Path, as_json: bool) -> None:
 @commands.command()
 @_run_argument
 @click.option("--format", "form", type=click.Choice(exports.FORMATS), default="csv", show_default=True)
-def export(directory: Path, form: str) -> None:
-    """The run in DIR as CSV, JSON or Markdown, on standard output."""
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="FILE", help="Where to; to standard output if not given."
+)
+def export(directory: Path, form: str, out: Path | None) -> None:
+    """The run in DIR as CSV (a row a case), JSON, Markdown or Parquet (a row a sample)."""
     found = read_run(directory)
-    text = {
-        "csv": lambda: exports.to_csv(found),
-        "json": lambda: exports.to_json(found),
-        "md": lambda: exports.to_markdown(found, headline(found)),
+    if form == "parquet" and out is None and sys.stdout.isatty():
+        raise InputError.plain("--format parquet: is no text for a terminal; give --out FILE")
+    content = {
+        "csv": lambda: exports.to_csv(found).encode(),
+        "json": lambda: exports.to_json(found).encode(),
+        "md": lambda: exports.to_markdown(found, headline(found)).encode(),
+        "parquet": lambda: exports.to_parquet(found),
     }[form]()
-    click.echo(text, nl=False)
+    if out is None:
+        click.echo(content, nl=False)
+        return
+    try:
+        out.write_bytes(content)
+    except OSError as error:
+        raise InputError.plain(f"--out {out}: cannot be written ({error.strerror})") from error
 
 
 @commands.command()

@@ -1,14 +1,18 @@
-"""A run as CSV, JSON or Markdown."""
+"""A run as CSV, JSON or Markdown; its samples as Parquet."""
 
 from __future__ import annotations
 
 import csv
+import importlib
 import io
 import json
+from typing import Any
 
+from fiabench.cases.errors import InputError
 from fiabench.results import cells, pivot
 from fiabench.results.claims import verdicts
 from fiabench.results.environment import is_simulated
+from fiabench.results.measurement import Measurement
 from fiabench.results.metrics import METRICS
 from fiabench.results.rundir import Run
 
@@ -38,6 +42,50 @@ def to_csv(run: Run) -> str:
     return text.getvalue()
 
 
+def to_parquet(run: Run) -> bytes:
+    """One row a sample, for pandas and the like: where it was taken, its seconds, its case's fields.
+
+    A case is one row in CSV, and everything is in JSON; this is what neither is good for. A case without samples has no
+    row here. The header is in the file's metadata, as JSON under `fiabench.run`. Raises InputError without pyarrow.
+    """
+    try:
+        pa: Any = importlib.import_module("pyarrow")
+        parquet: Any = importlib.import_module("pyarrow.parquet")
+    except ImportError as error:
+        raise InputError.plain(f"--format parquet: needs pyarrow ({error}); pip install pyarrow") from error
+    series, samples = [], []
+    for line in run.lines:
+        fields = _sample_fields(run, line)
+        for phase, by_rank in line.samples.items():
+            for rank, durations in by_rank.items():
+                series.append({"id": line.id, "session": line.session, "phase": phase, "rank": int(rank), **fields})
+                samples.append(durations)
+    groups = pa.array([index for index, taken in enumerate(samples) for _ in taken], pa.int64())
+    columns = {
+        name: pa.array([group.get(name) for group in series]).take(groups)
+        for name in dict.fromkeys(name for group in series for name in group)
+    }
+    columns["iteration"] = pa.array([place for taken in samples for place in range(len(taken))], pa.int64())
+    columns["seconds"] = pa.array([seconds for taken in samples for seconds in taken], pa.float64())
+    table = pa.table(columns).replace_schema_metadata({"fiabench.run": json.dumps(run.header, ensure_ascii=False)})
+    out = io.BytesIO()
+    parquet.write_table(table, out)
+    return out.getvalue()
+
+
+def _sample_fields(run: Run, line: Measurement) -> dict[str, Any]:
+    """What is said of every sample of a line: how the case ended, what it ran on, its fields."""
+    case = line.point.as_dict() | line.case
+    variables = " ".join(f"{name}={value}" for name, value in case["variables"].items())
+    return {
+        "status": line.status,
+        "operator": run.environment["operator"],
+        "simulated": is_simulated(run.environment),
+        **case,
+        "variables": variables,
+    }
+
+
 def to_json(run: Run) -> str:
     """The header and every measurement of every session with its samples, as one object."""
     measurements = [measurement.as_dict() for measurement in run.lines]
@@ -63,4 +111,4 @@ def _row(texts: list[str]) -> str:
     return "| " + " | ".join(text.replace("|", "\\|") for text in texts) + " |"
 
 
-FORMATS = ("csv", "json", "md")
+FORMATS = ("csv", "json", "md", "parquet")
