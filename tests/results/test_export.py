@@ -6,11 +6,13 @@ import csv
 import io
 import itertools
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
-from fiabench.results.export import FORMATS, to_csv, to_json, to_markdown
+from fiabench.cases.errors import InputError
+from fiabench.results.export import FORMATS, to_csv, to_json, to_markdown, to_parquet
 from fiabench.results.measurement import Measurement
 from fiabench.results.metrics import METRICS
 from fiabench.results.rundir import Run
@@ -118,4 +120,53 @@ def test_markdown_breaks_a_row_title_where_a_variant_stands_beside_the_length():
 
 
 def test_every_format_has_an_export():
-    assert FORMATS == ("csv", "json", "md")
+    assert FORMATS == ("csv", "json", "md", "parquet")
+
+
+def table_of(run):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    return parquet.read_table(io.BytesIO(to_parquet(run)))
+
+
+def test_parquet_has_a_row_a_sample_of_every_session(run):
+    second = measurement(heads=16, tp=2)
+    second.session = 1
+    lines = [*MEASUREMENTS, second]
+    table = table_of(Run(Path("run"), HEADER, lines))
+    rebuilt: dict = {}
+    for row in table.to_pylist():
+        of_line = rebuilt.setdefault((row["id"], row["session"]), {})
+        durations = of_line.setdefault(row["phase"], {}).setdefault(str(row["rank"]), [])
+        assert row["iteration"] == len(durations)
+        durations.append(row["seconds"])
+    assert rebuilt == {(line.id, line.session): line.samples for line in lines if line.samples}
+
+
+def test_parquet_says_what_every_sample_is_of(run):
+    table = table_of(run)
+    assert json.loads(table.schema.metadata[b"fiabench.run"]) == HEADER
+    assert set(table["status"].to_pylist()) == {"ok", "unsettled"}
+    assert set(table["operator"].to_pylist()) == {"fiabench (emulated)"}
+    assert set(table["simulated"].to_pylist()) == {False}
+    for row in table.to_pylist():
+        (line,) = (made for made in MEASUREMENTS if made.id == row["id"])
+        fields = {name: value for name, value in line.case.items() if name != "variables"}
+        assert fields.items() <= row.items()
+
+
+def test_parquet_holds_variables_as_words_and_old_runs_defaults():
+    set_to = measurement(variables=(("A", "1"), ("B", "2")))
+    old = measurement(seq_len_q=48)
+    del old.case["variables"]
+    table = table_of(Run(Path("run"), HEADER, [set_to, old]))
+    assert set(table["variables"].to_pylist()) == {"A=1 B=2", ""}
+
+
+def test_parquet_of_nothing_is_a_table_all_the_same():
+    assert table_of(Run(Path("run"), HEADER, [MEASUREMENTS[2]])).num_rows == 0
+
+
+def test_parquet_without_pyarrow_says_what_to_install(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(InputError, match="pip install pyarrow"):
+        to_parquet(run)

@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 from rich import box
@@ -16,7 +17,6 @@ from rich.table import Table
 from rich.text import Text
 
 from fiabench.cases.filters import parse_filters
-from fiabench.cases.sweep import Sweep
 from fiabench.cli.table import console, headline
 from fiabench.results import units
 from fiabench.results.comparison import DEFAULT_METRICS, EQUAL, Comparison, Ending, Failure, Row, compare_sides
@@ -79,8 +79,9 @@ def compare(
     cannot be compared.
     """
     sides = read_sides([read_run(path) for path in (a, *more_a)], [read_run(path) for path in (b, *more_b)])
-    sweeps = [Sweep.from_resolved(run.header["sweep"]) for side in sides for run in side.runs]
-    wanted = parse_filters(filters, {name for sweep in sweeps for name in sweep.projects}, _variables(sweeps))
+    sweeps = [run.header["sweep"] for side in sides for run in side.runs]
+    projects = {name for sweep in sweeps for name in sweep.get("projects", {})}
+    wanted = parse_filters(filters, projects, _variables(sweeps))
     found = compare_sides(*sides, metrics, relevant / 100, wanted)
     if as_json:
         click.echo(json.dumps(found.as_dict(), indent=2, ensure_ascii=False, allow_nan=False))
@@ -89,11 +90,11 @@ def compare(
     return int(found.worse)
 
 
-def _variables(sweeps: Iterable[Sweep]) -> dict[str, list[str]]:
-    """The environment variables that either side's sweep sets, with every value."""
+def _variables(sweeps: Iterable[dict[str, Any]]) -> dict[str, list[str]]:
+    """The environment variables that either side's sweep, as resolved, sets, with every value."""
     values: dict[str, dict[str, None]] = {}
     for sweep in sweeps:
-        for name, own in sweep.variables.items():
+        for name, own in sweep.get("variables", {}).items():
             values.setdefault(name, {}).update(dict.fromkeys(own))
     return {name: list(own) for name, own in values.items()}
 

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from fiabench.cases.errors import InputError, Problem, nearest
 from fiabench.cases.filters import Filter
 from fiabench.results import units, words
@@ -202,6 +204,17 @@ class _Matched:
         found = [[of_line[metric] for of_line in side if metric in of_line] for side in self._series]
         return (found[0], found[1]) if all(found) else None
 
+    def has_among(self, metric: str, others: Sequence[str]) -> bool:
+        """Whether the samples of ``metric`` are also those of one of ``others``, as a lone kernel's are the total's."""
+        return any(
+            all(
+                other in of_line and np.array_equal(of_line[metric], of_line[other])
+                for side in self._series
+                for of_line in side
+            )
+            for other in others
+        )
+
     def failure(self) -> Failure | None:
         a, b = map(_ending, self.ended)
         if a is None and b is None:
@@ -247,6 +260,8 @@ def _rows(cases: list[_Matched], metrics: Sequence[str], relevant: float) -> lis
             if not case.has(metric):
                 continue
             pair = case.sessions(metric)
+            if pair is not None and case.has_among(metric, metrics[: metrics.index(metric)]):
+                continue
             if pair is None:
                 beside.append(_beside(case, metric))
             elif all((samples > 0).mean() > 0.5 for side in pair for samples in side):

@@ -87,8 +87,7 @@ class Side:
                         f"{run.path}: found {fact.name} {fact.b!r}, {first.path} has {fact.a!r}; "
                         f"allowed: sessions of one side that ran on one box and one software"
                     )
-        seeds = [_seed(run) for run in self.runs]
-        if self.simulated and len(set(seeds)) < len(seeds):
+        if self.simulated and len(set(map(_seed, self.runs))) < len(self.runs):
             raise InputError.plain(f"{self}: found one seed twice, which draws the same noise and is no other session")
 
 
@@ -119,8 +118,9 @@ def _share_samples(run: Run, other: Run) -> bool:
     return any((line.id, str(line.samples)) in theirs for line in run.lines)
 
 
-def _seed(run: Run) -> Any:
-    return run.environment["simulation"]["seed"]
+def _seed(run: Run) -> int:
+    """Of a simulated run."""
+    return int(run.environment["simulation"]["seed"])
 
 
 def _facts(run: Run) -> dict[str, Any]:
