@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import pytest
 import torch.distributed as dist
 
-from fiabench.measure import sampling
 from fiabench.measure.pipeline import Pipeline, Step
 from fiabench.measure.sampling import LONG_SAMPLES, Stopping, sample
+from fiabench.stats.stopping import MedianInterval
 from fiabench.ulysses.groups import RankGroups
 from tests.ulysses.ranks import run_ranks
 
@@ -31,6 +31,9 @@ class PlannedDevice:
 
     def synchronize(self) -> None:
         pass
+
+    def sensors(self) -> dict[str, float]:
+        return {}
 
     def mark(self) -> None:
         pass
@@ -108,7 +111,7 @@ def test_a_time_cap_below_one_iteration_still_gives_three_samples(take):
     assert len(sampled.seconds["kernel"]) == LONG_SAMPLES
 
 
-@pytest.mark.parametrize("fewest", [1, 5, 25])
+@pytest.mark.parametrize("fewest", [2, 5, 25])
 def test_the_fewest_samples_are_respected(take, fewest):
     sampled, _ = take(itertools.repeat(0.01), min_samples=fewest)
     assert len(sampled.seconds["kernel"]) == fewest
@@ -127,14 +130,14 @@ def test_every_sample_is_kept_in_order_outliers_too(take):
     assert sampled.seconds["kernel"] == sampled.seconds["end_to_end"] == series == device.given
 
 
-def test_end_to_end_and_instrumented_iterations_alternate(take):
-    """Seven marks' worth of phases after each whole iteration, so that both see the same state of the box."""
+def test_end_to_end_and_instrumented_iterations_alternate_and_exchanges_follow_by_themselves(take):
+    """All see the same state of the box."""
     phases = ("pack_in", "exchange_in", "kernel")
-    series = [float(index) for index in range(1, 41)]
+    series = [float(index) for index in range(1, 51)]
     sampled, _ = take(series, phases=phases, min_samples=10, max_samples=10)
-    assert sampled.seconds["end_to_end"] == series[0::4]
-    for place, phase in enumerate(phases, start=1):
-        assert sampled.seconds[phase] == series[place::4]
+    assert sampled.seconds["end_to_end"] == series[0::5]
+    for place, phase in enumerate((*phases, "aligned_exchange_in"), start=1):
+        assert sampled.seconds[phase] == series[place::5]
 
 
 def test_two_steps_of_one_phase_add_up(take):
@@ -142,14 +145,28 @@ def test_two_steps_of_one_phase_add_up(take):
     assert sampled.seconds["pack_in"] == 3 * [6.0]
 
 
-def test_the_rule_is_asked_when_the_samples_have_grown_by_a_quarter(take, monkeypatch):
+def test_the_criterion_is_asked_ever_more_rarely(take, monkeypatch):
     """Asking after every sample would bias the interval."""
     asked = []
-    original = sampling.summarise
-    monkeypatch.setattr(sampling, "summarise", lambda totals: asked.append(len(totals)) or original(totals))
+    original = MedianInterval.judge
+    monkeypatch.setattr(
+        MedianInterval, "judge", lambda self, taken, *rest: asked.append(len(taken)) or original(self, taken, *rest)
+    )
     take(noise(0.5), max_samples=200)
-    assert asked[:4] == [1, 10, 13, 17]
-    assert all(after >= 1.25 * before for before, after in itertools.pairwise(asked[1:-1]))
+    assert asked[:2] == [1, 10]
+    assert asked[-1] == 200
+    assert all(after >= 1.1 * before for before, after in itertools.pairwise(asked[1:-1]))
+
+
+def test_a_fixed_count_is_taken_whatever_it_shows(take):
+    sampled, _ = take(noise(0.5), criterion="fixed_count", max_samples=37)
+    assert (len(sampled.seconds["kernel"]), sampled.settled) == (37, True)
+
+
+def test_a_fixed_time_is_filled(take):
+    sampled, _ = take(noise(0.5), criterion="fixed_time", max_seconds=3.0)
+    assert 2.97 < sum(sampled.seconds["kernel"]) <= 3.03
+    assert sampled.settled
 
 
 def test_warm_up_ends_when_two_windows_agree(take):
@@ -197,16 +214,35 @@ def test_all_ranks_take_the_same_decisions_from_different_durations(seconds):
     assert count >= (3 if max(seconds) > 2 else 10)
 
 
-@pytest.mark.parametrize(
-    ("method", "launch", "bound"), [("event", 0.009, True), ("event", 0.001, False), ("host", 0.009, False)]
-)
-def test_a_device_that_waits_for_launches_is_host_bound(method, launch, bound, alone):
-    """On a clock of the host's own, launching is the whole of it and says nothing."""
+def test_a_first_call_that_compiles_does_not_make_a_short_kernel_a_long_one(alone):
     device = PlannedDevice(itertools.repeat(0.01))
+    device.timing_method = "event"
+    sampled = sample(Pipeline([Step("kernel", lambda: None)]), device, alone, stopping(), 10.0)
+    assert sampled.warmup_iterations > 10
+
+
+def test_a_device_that_outruns_the_host_although_it_was_kept_busy_is_host_bound(alone):
+    """The launches take longer and longer: what was held at first is not enough."""
+    device = PlannedDevice(itertools.repeat(0.01))
+    device.timing_method = "event"
+    device.hold = lambda seconds: None
+    launches = itertools.count(1)
+
+    def exchange():
+        device.clock += 1e-3 * next(launches) ** 4
+
+    steps = [Step("exchange_in", exchange)]
+    assert sample(Pipeline(steps), device, alone, stopping(warmup_max_seconds=0.0), 1.0).host_bound is True
+
+
+@pytest.mark.parametrize("method", ["host", "event"])
+def test_sensors_are_read_beside_the_samples(method, alone):
+    device = PlannedDevice(noise(0.02))
     device.timing_method = method
-
-    def kernel():
-        device.clock += launch
-
-    pipeline = Pipeline([Step("kernel", kernel)])
-    assert sample(pipeline, device, alone, stopping(), 10.0).host_bound is bound
+    device.sensors = lambda: {"clock_mhz": device.clock}
+    sampled = sample(Pipeline([Step("kernel", lambda: None)]), device, alone, stopping(), 10.0)
+    taken, clocks = sampled.sensors["samples"], sampled.sensors["clock_mhz"]
+    assert taken[0] == 0
+    assert taken[-1] == len(sampled.seconds["kernel"])
+    assert taken == sorted(taken)
+    assert clocks == sorted(clocks)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import statistics
+
 import pytest
 
 from fiabench.results.metrics import METRICS, compute
@@ -45,6 +48,8 @@ def test_every_metric_of_a_ulysses_case_by_hand():
         "total": pytest.approx(24 * MS),  # slowest rank: 24, 22, 26
         "kernel": pytest.approx(11 * MS),  # slowest rank: 10, 11, 14
         "transfer": pytest.approx(6 * MS),  # last to arrive: 3 + 2, 4 + 2, 4 + 2
+        "completion": pytest.approx(10 * MS),  # slowest rank: 8 + 2, 4 + 3, 4 + 6 (rank 0)
+        "exposed": pytest.approx(13 * MS),  # rank 0: 22 - 11; rank 1: 24 - 11
         "wait": pytest.approx(4 * MS),  # worst rank: 5, 1, 4
         "all_to_all": pytest.approx(11 * MS),  # packing 2 + 1 + 1 + 1, and the transfers
         "all_to_all_share": pytest.approx(10 / 23.5),  # median of 10 / 23.5, 11 / 22.5, 11 / 26
@@ -64,8 +69,15 @@ def test_every_metric_of_a_ulysses_case_by_hand():
     assert beside["dispatch"] == pytest.approx(3 * MS)
     assert beside["dispatch_ratio"] == pytest.approx(0.75)
     assert beside["first_call"] == 0.25
+    alone = values(samples=SAMPLES | ALIGNED)
+    assert alone["transfer"] == pytest.approx(4.5 * MS)  # 2.5 + 2 in each
+    assert alone["transfer_natural"] == found["transfer"]
+    assert alone["wait"] == found["wait"]
+    assert alone["completion"] == found["completion"]
+    assert alone["all_to_all"] == pytest.approx(9.5 * MS)  # packing 2 + 1 + 1 + 1, and the transfers
+    assert alone["busbw"] == pytest.approx(BYTES / (4.5 * MS) / 2)
     assert beside["padding"] == pytest.approx(1 - 5 * 30 / (8 * 32))
-    assert set(found) | set(beside) == set(METRICS)
+    assert set(found) | set(beside) | set(alone) == set(METRICS)
 
 
 PADDED = make_case(heads=5, seq_len_q=30, ulysses=4)
@@ -74,6 +86,10 @@ RING = {
     "ring_exchange": {"0": [2, 2, 1], "1": [1, 2, 2]},
     "merge": {"0": [1, 1, 1], "1": [1, 1, 1]},
     "end_to_end": {"0": [20, 21, 20], "1": [19, 22, 21]},
+}
+ALIGNED = {
+    "aligned_exchange_in": {"0": [2.5, 2.5, 2.5], "1": [3, 3, 3]},
+    "aligned_exchange_out": {"0": [2, 2, 2], "1": [2, 2, 2]},
 }
 TURNS = {
     "baseline_end_to_end": {"0": [10, 11, 21], "1": [9, 11, 20]},
@@ -123,7 +139,7 @@ def test_an_exchange_alone_has_bandwidths_of_its_buffer():
     case = exchange_alone(ulysses=4, exchange_bytes=4096)
     ranks = {"0": [4, 4], "1": [5, 6], "2": [4, 4], "3": [4, 4]}
     found = values(case, {"exchange_in": ranks, "end_to_end": ranks})
-    assert set(found) == {"total", "all_to_all", "transfer", "wait", "algbw", "busbw"}
+    assert set(found) == {"total", "all_to_all", "transfer", "completion", "wait", "algbw", "busbw"}
     assert found["transfer"] == found["all_to_all"] == pytest.approx(4 * MS)
     assert found["wait"] == pytest.approx(1.5 * MS)
     assert found["algbw"] == pytest.approx(4096 / (4 * MS))
@@ -135,8 +151,11 @@ def test_series_carry_their_interval_and_all_carry_unit_and_direction():
     for name, entry in found.items():
         assert (entry["unit"], entry["better"]) == (METRICS[name].unit, METRICS[name].better)
     kernel = found["kernel"]
-    assert (kernel["low"], kernel["high"]) == (pytest.approx(10 * MS), pytest.approx(14 * MS))
-    assert kernel["level"] == pytest.approx(0.75)
+    # Student's interval of three, stretched for the dependence that three cannot rule out.
+    reach = 4.302653 * math.sqrt(math.pi / 2 / 3) * statistics.stdev([10, 11, 14]) * MS
+    assert kernel["high"] - kernel["value"] == pytest.approx(kernel["value"] - kernel["low"])
+    assert kernel["high"] - kernel["value"] > reach
+    assert (kernel["level"], kernel["scope"]) == (0.95, "within session only")
     assert kernel["count"] == 3
     assert set(kernel["quantiles"]) == {"0.05", "0.25", "0.75", "0.95"}
 

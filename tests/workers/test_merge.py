@@ -22,7 +22,7 @@ def measured(kernel: float, host_bound: bool = False) -> Outcome:
     phases = ("pack_in", "exchange_in", "unpack_in", "pack_out", "exchange_out", "unpack_out")
     samples = {phase: [0.001, 0.001] for phase in phases} | {"kernel": [kernel] * 2, "end_to_end": [kernel + 0.006] * 2}
     check = {"passed": True, "max_error": kernel, "tolerance": 0.05, "rows": 16}
-    timing = {"host_bound": host_bound, "first_iteration_seconds": 0.1}
+    timing = {"host_bound": host_bound, "first_iteration_seconds": 0.1, "sensors": {}, "wanted_half_width": 0.005}
     return Outcome("ok", "", check, timing, samples, 1000)
 
 

@@ -13,9 +13,10 @@ from fiabench.devices.base import Device
 from fiabench.measure.build import REAL, Assembly
 from fiabench.measure.check import check_attention
 from fiabench.measure.pipeline import Pipeline
-from fiabench.measure.sampling import Sampled, Stopping, Together, sample
+from fiabench.measure.sampling import Sampled, Stopping, sample
 from fiabench.measure.subjects import Projects
-from fiabench.results.metrics import END_TO_END
+from fiabench.measure.timing import Together
+from fiabench.results.metrics import ALIGNED, END_TO_END
 
 _DIVISORS = ("kernel", "exchange_in", "exchange_out", END_TO_END)
 """Phases by whose duration metrics divide: one that is too short for the device's clock is no measurement."""
@@ -76,7 +77,6 @@ def measure(
         passed = _everywhere(check, groups)
     checked = device.now()
     timing = {
-        "method": device.timing_method,
         "first_iteration_seconds": first_iteration,
         "group_seconds": made - started,
         "setup_seconds": built - made,
@@ -87,8 +87,16 @@ def measure(
         return Outcome("wrong", check.pop("wrong"), check, timing)
     check.pop("wrong")
     device.forget_peak()  # the check's reference is not the case's memory
-    sampled = sample(pipeline, device, groups, stopping, first_iteration, baseline)
+    sampled = sample(pipeline, device, groups, stopping, first_iteration, baseline, case.cache == "cold")
+    together = case.measure == "exchange" or any(name.startswith(ALIGNED) for name in sampled.seconds)
     timing |= {
+        "method": sampled.method,
+        "launches_per_sample": sampled.launches,
+        "held_seconds": sampled.held_seconds,
+        "transfer": "aligned" if together else "natural",
+        "criterion": stopping.criterion,
+        "wanted_half_width": stopping.half_width,
+        "sensors": sampled.sensors,
         "half_width": sampled.half_width if math.isfinite(sampled.half_width) else None,
         "host_bound": sampled.host_bound,
         "warmup_iterations": sampled.warmup_iterations,
@@ -114,11 +122,7 @@ def _everywhere(check: dict[str, Any], groups: Groups) -> bool:
 
 def _unsettled(sampled: Sampled, stopping: Stopping) -> str:
     count = len(sampled.seconds[END_TO_END])
-    cap = f"at most {stopping.max_samples} in {stopping.max_seconds:g} s"
-    if sampled.half_width <= stopping.half_width:
-        return f"{count} samples are too few, {stopping.min_samples} are wanted ({cap})"
-    known = f"the median is known to ±{100 * sampled.half_width:.2g} %, not ±{100 * stopping.half_width:g} %"
-    return f"{known}, after {count} samples ({cap})"
+    return f"{sampled.why}, after {count} samples (at most {stopping.max_samples} in {stopping.max_seconds:g} s)"
 
 
 def _check(case: Case, pipeline: Pipeline, device: Device, rank: int) -> tuple[dict[str, Any], float]:

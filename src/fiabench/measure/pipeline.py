@@ -61,6 +61,11 @@ class Pipeline:
     def __post_init__(self) -> None:
         self.phases = list(dict.fromkeys(phase for step in self.steps for phase in step.phases))
 
+    @property
+    def exchanges(self) -> list[Step]:
+        """The exchanges that can be run by themselves: they move the same bytes again, and change no result."""
+        return [step for step in self.steps if isinstance(step, Step) and (step.phase or "").startswith("exchange")]
+
     def run(self) -> None:
         """One iteration without recording."""
         for step in self.steps:

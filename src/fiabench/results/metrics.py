@@ -6,7 +6,7 @@ other iterations, interleaved with them and without inner recording, give `end_t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +14,8 @@ import numpy as np
 from fiabench.cases import costs
 from fiabench.cases.case import Case
 from fiabench.stats.intervals import summarise
+from fiabench.stats.serial import dependence
+from fiabench.stats.sessions import WITHIN
 
 PHASES = (
     "pack_in", "exchange_in", "unpack_in", "kernel", "ring_exchange", "merge", "pack_out", "exchange_out", "unpack_out",
@@ -21,6 +23,8 @@ PHASES = (
 END_TO_END = "end_to_end"
 DISPATCH = "dispatch"
 """Seconds that the host took to launch an end-to-end iteration, where the device is timed apart from the host."""
+ALIGNED = "aligned_"
+"""Begins the names of the exchanges' samples that were taken by themselves, begun by all ranks together."""
 BASELINE = "baseline_"
 """Begins the names of the samples of the operator that is measured in turns with the one under test."""
 
@@ -42,10 +46,13 @@ METRICS = {
     for metric in (
         Metric("kernel", "s", "lower", "kernel", "the operator on the slowest rank"),
         Metric("all_to_all", "s", "lower", "all-to-all", "pack + transfer + unpack, both directions, without waiting"),
-        Metric("transfer", "s", "lower", "transfer", "the exchanges, counted on the rank that arrived last"),
+        Metric("transfer", "s", "lower", "transfer", "the exchanges by themselves, begun by all ranks together"),
+        Metric("transfer_natural", "s", "lower", "transfer within", "the exchanges within, on the rank that came last"),
+        Metric("completion", "s", "lower", "completion", "the exchanges within, waiting included, on the slowest rank"),
         Metric("wait", "s", "lower", "wait", "time in exchanges spent waiting for a later rank, worst rank"),
         Metric("ring_exchange", "s", "lower", "ring exchange", "keys and values passed around the ring, slowest rank"),
         Metric("merge", "s", "lower", "merge", "the ring's partial outputs brought together, slowest rank"),
+        Metric("exposed", "s", "lower", "exposed", "what is in the total beside the kernel and merging, slowest rank"),
         Metric("total", "s", "lower", "total", "one attention end to end without inner recording, slowest rank"),
         Metric("all_to_all_share", "ratio", "lower", "a2a share", "all-to-all divided by the sum of the phases"),
         Metric("closure_residual", "ratio", "near zero", "residual", "(total - sum of the phases) / total, worst rank"),
@@ -96,9 +103,9 @@ def _entry(name: str, value: float | np.ndarray) -> dict[str, Any]:
     declared = METRICS[name]
     entry: dict[str, Any] = {"unit": declared.unit, "better": declared.better}
     if isinstance(value, np.ndarray):
-        summary = summarise(value)
+        summary = summarise(value, widening=dependence(value).widening)
         entry |= {"value": summary.median, "low": summary.low, "high": summary.high, "level": summary.level}
-        entry |= {"quantiles": summary.quantiles, "count": summary.count}
+        entry |= {"quantiles": summary.quantiles, "count": summary.count, "scope": WITHIN}
     else:
         entry["value"] = float(value)
     return entry
@@ -119,11 +126,15 @@ def _values(case: Case, samples: Samples, peak_flops: float | None) -> Iterator[
             yield "mfu", achieved / peak_flops
         yield "tokens_per_s", costs.tokens(case) / total
     if "exchange_in" in phases:
-        yield from _exchange_values(case, phases)
+        aligned = {name: by_rank(samples[ALIGNED + name]) for name in phases if ALIGNED + name in samples}
+        yield from _exchange_values(case, phases, aligned)
     for phase in ("ring_exchange", "merge"):
         if phase in phases:
             yield phase, phases[phase].max(axis=0)
     if len(phases) > 1 and "kernel" in phases:
+        computing = phases["kernel"] + phases.get("merge", 0.0)
+        beside = np.median(by_rank(samples[END_TO_END]), axis=1) - np.median(computing, axis=1)
+        yield "exposed", float(beside.max())
         yield "closure_residual", _residual(by_rank(samples[END_TO_END]), phases) / total
     for metric, phase in (("ratio", END_TO_END), ("dispatch_ratio", DISPATCH)):
         if BASELINE + phase in samples:
@@ -132,21 +143,33 @@ def _values(case: Case, samples: Samples, peak_flops: float | None) -> Iterator[
         yield "dispatch", by_rank(samples[DISPATCH]).max(axis=0)
 
 
-def _exchange_values(case: Case, phases: dict[str, np.ndarray]) -> Iterator[tuple[str, float | np.ndarray]]:
-    exchanges = [durations for name, durations in phases.items() if name.startswith("exchange")]
-    last = [last_to_arrive(durations, case.ulysses) for durations in exchanges]
-    transfer = np.asarray(sum(last)).max(axis=0)
-    waits = np.asarray(sum(durations - least for durations, least in zip(exchanges, last, strict=True)))
+def _exchange_values(
+    case: Case, phases: dict[str, np.ndarray], aligned: dict[str, np.ndarray]
+) -> Iterator[tuple[str, float | np.ndarray]]:
+    """``aligned`` holds the exchanges that could be taken by themselves: all of them, or none."""
+    exchanges = {name: durations for name, durations in phases.items() if name.startswith("exchange")}
+    last = {name: last_to_arrive(durations, case.ulysses) for name, durations in exchanges.items()}
+    within = _summed(last.values()).max(axis=0)
+    alone = [last_to_arrive(durations, case.ulysses) for durations in aligned.values()]
+    transfer = _summed(alone).max(axis=0) if alone else within
+    waits = _summed(durations - last[name] for name, durations in exchanges.items())
     moves = [durations.max(axis=0) for name, durations in phases.items() if name.startswith(("pack", "unpack"))]
     all_to_all = sum(moves, start=transfer)
     yield "all_to_all", all_to_all
     yield "transfer", transfer
+    if alone:
+        yield "transfer_natural", within
+    yield "completion", _summed(exchanges.values()).max(axis=0)
     yield "wait", waits.max(axis=0)
     if "kernel" in phases:
         yield "all_to_all_share", all_to_all / _sum_of_phases(phases).max(axis=0)
     seconds = float(np.median(transfer))
     yield "algbw", costs.exchanged_bytes(case) / seconds
     yield "busbw", costs.wire_bytes(case) / seconds
+
+
+def _summed(durations: Iterable[np.ndarray]) -> np.ndarray:
+    return np.asarray(sum(durations))
 
 
 def _residual(end_to_end: np.ndarray, phases: dict[str, np.ndarray]) -> float:
@@ -174,6 +197,33 @@ def last_to_arrive(durations: np.ndarray, ulysses: int) -> np.ndarray:
     return np.broadcast_to(groups.min(axis=1, keepdims=True), groups.shape).reshape(durations.shape)
 
 
+class LateRank(NamedTuple):
+    """The rank of a Ulysses group that most often comes last to one exchange."""
+
+    phase: str
+    rank: int
+    part: float
+    """Of the iterations, in which it is the last."""
+    wait: float
+    """Seconds that the others wait for it, of those iterations the median of the longest wait."""
+
+
+def late_ranks(case: Case, samples: Samples) -> list[LateRank]:
+    """For each exchange and Ulysses group the rank that comes last most often; none of a single rank."""
+    found = []
+    for phase in ("exchange_in", "exchange_out"):
+        if phase not in samples or case.ulysses < 2:
+            continue
+        durations = by_rank(samples[phase])
+        for first in range(0, durations.shape[0], case.ulysses):
+            group = durations[first : first + case.ulysses]
+            last = group.argmin(axis=0)
+            rank = int(np.bincount(last).argmax())
+            waits = (group.max(axis=0) - group.min(axis=0))[last == rank]
+            found.append(LateRank(phase, first + rank, waits.size / last.size, float(np.median(waits))))
+    return found
+
+
 def _sum_of_phases(phases: dict[str, np.ndarray]) -> np.ndarray:
     """Each instrumented iteration's phases added up within a rank: [ranks, iterations]."""
-    return np.asarray(sum(phases.values()))
+    return _summed(phases.values())

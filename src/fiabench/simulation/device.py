@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import torch
 
 from fiabench.simulation.effects import Disturbance
 from fiabench.simulation.spec import Spec
 from fiabench.simulation.world import World
+
+
+CLOCK_MHZ = 1000.0
+"""What a simulated device's sensor says of its clock; no model depends on it."""
 
 
 class SimulatedOutOfMemory(RuntimeError):
@@ -32,6 +37,7 @@ class SimulatedDevice:
         self.torch_device = torch.device("cpu")
         self._world = world
         self._launch = spec.launch.microseconds * 1e-6
+        """What the host takes to launch one thing."""
         self._host = 0.0
         self._free = 0.0
         """When the device will have done everything that was launched."""
@@ -66,8 +72,36 @@ class SimulatedDevice:
 
     def begin_iteration(self, clocks: list[float]) -> None:
         """Goes on when the last of the hosts' ``clocks`` has come, or later where a delay is planted."""
-        self._host = max(clocks) + self.disturbance.delay
+        self.meet(clocks)
+        self._host += self.disturbance.delay
+
+    def meet(self, clocks: list[float]) -> None:
+        """Goes on when the last of the hosts' ``clocks`` has come."""
+        self._host = max(clocks)
         self._noise = self.disturbance.noise()
+
+    def hold(self, seconds: float) -> None:
+        """Keeps the device busy for that long: what is launched meanwhile waits in its queue."""
+        self._free = max(self._host, self._free) + seconds
+
+    def capture(self, launch: Callable[[], None], times: int) -> Callable[[], None]:
+        """A replay of ``times`` launches as one graph, which costs the host one launch."""
+
+        def replay() -> None:
+            self._enqueue()
+            each, self._launch = self._launch, 0.0
+            for _ in range(times):
+                launch()
+            self._launch = each
+
+        return replay
+
+    def sensors(self) -> dict[str, float]:
+        """The clock: CLOCK_MHZ, less where throttling is planted."""
+        return {"clock_mhz": CLOCK_MHZ / self.disturbance.throttling(max(self._host, self._free))}
+
+    def flush_cache(self) -> None:
+        """Nothing: the model knows no caches."""
 
     def hang(self) -> None:
         """Never returns."""

@@ -143,7 +143,8 @@ class Disturbance:
             for place, effect in enumerate(here)
             if effect.kind == "noise"
         ]
-        self._trends = [effect for effect in here if effect.kind in ("drift", "throttle", "slow-rank")]
+        self._trends = [effect for effect in here if effect.kind in ("drift", "slow-rank")]
+        self._throttles = [effect.numbers for effect in here if effect.kind == "throttle"]
         self.delay = sum(effect.numbers[0] for effect in here if effect.kind == "delay")
         """Seconds by which the rank begins each iteration late."""
         kinds = {effect.kind for effect in here}
@@ -160,14 +161,20 @@ class Disturbance:
 
     def slowing(self, seconds: float) -> float:
         """The factor on the rank's own work that many seconds after the case began."""
-        factor = 1.0
+        factor = self.throttling(seconds)
         for kind, _, _, numbers, _ in self._trends:
             if kind == "slow-rank":
                 factor *= numbers[0]
             elif kind == "drift":
                 factor *= 1 + numbers[0] * seconds / (numbers[1] if len(numbers) > 1 else 1.0)
-            elif seconds >= numbers[0]:
-                factor *= numbers[1]
+        return factor
+
+    def throttling(self, seconds: float) -> float:
+        """The part of that factor for which the clock is lowered, as the device's sensor says."""
+        factor = 1.0
+        for begins, slower in self._throttles:
+            if seconds >= begins:
+                factor *= slower
         return factor
 
 

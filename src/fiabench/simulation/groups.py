@@ -25,5 +25,8 @@ class SimulatedGroups:
     def barrier(self) -> None:
         self._device.begin_iteration(self._world.meet(self._everybody, self.rank, self._device.now()))
 
+    def align(self) -> None:
+        self._device.meet(self._world.meet(self._everybody, self.rank, self._device.now()))
+
     def gather(self, value: Tensor) -> Tensor:
         return torch.stack(self._world.meet(self._everybody, self.rank, value))

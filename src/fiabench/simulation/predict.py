@@ -44,16 +44,14 @@ class Plan(NamedTuple):
 
 
 def predict(case: Case, spec: Spec) -> Prediction:
-    """Plays one iteration of every rank, as the simulated device does, all beginning together."""
+    """Plays one iteration of every rank on the device, all beginning together and everything launched ahead."""
     ranks = range(case.world_size)
     schedules = [model.schedule(case, spec, rank) for rank in ranks]
-    launch = spec.launch.microseconds * 1e-6
     free, sums = [0.0] * len(schedules), [dict.fromkeys(PHASES, 0.0) for _ in schedules]
-    for number, parts in enumerate(zip(*schedules, strict=True), start=1):
-        # A step begins when it has been launched, and when the one before it has ended.
-        ready = [max(number * launch, before) for before in free]
+    for parts in zip(*schedules, strict=True):
+        before = list(free)
         for rank, part in zip(ranks, parts, strict=True):
-            arrivals = [ready[other] for other in part.ranks] if isinstance(part, Exchange) else [ready[rank]]
+            arrivals = [before[other] for other in part.ranks] if isinstance(part, Exchange) else [before[rank]]
             free[rank] = max(arrivals) + part.seconds
             sums[rank][part.phase] += part.seconds
     moved = ("pack_in", "exchange_in", "unpack_in", "pack_out", "exchange_out", "unpack_out")

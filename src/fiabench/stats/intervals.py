@@ -22,14 +22,9 @@ class Summary:
     low: float
     high: float
     level: float
-    """The coverage that the interval really has: below the nominal one where samples are few."""
+    """With which the interval covers the median; of fewer than six samples for Gaussian noise only."""
     quantiles: dict[str, float]
     count: int
-
-    @property
-    def half_width(self) -> float:
-        """Half the interval's width, relative to the median; infinite for a median of zero."""
-        return (self.high - self.low) / (2 * abs(self.median)) if self.median else float("inf")
 
 
 def interval_ranks(count: int, level: float = 0.95) -> tuple[int, float]:
@@ -49,23 +44,6 @@ def interval_ranks(count: int, level: float = 0.95) -> tuple[int, float]:
     while 2 * (drop + 1) < count and coverage(drop + 1) >= level:
         drop += 1
     return drop, coverage(drop)
-
-
-def summarise(samples: Sequence[float] | np.ndarray, level: float = 0.95) -> Summary:
-    """Median, order-statistic interval and quantiles of ``samples``; ValueError where there are none."""
-    ordered = np.sort(np.asarray(samples, dtype=float))
-    if not ordered.size:
-        raise ValueError("no samples to summarise")
-    drop, reached = interval_ranks(ordered.size, level)
-    quantiles = dict(zip((f"{q:g}" for q in QUANTILES), np.quantile(ordered, QUANTILES).tolist(), strict=True))
-    return Summary(
-        median=float(np.median(ordered)),
-        low=float(ordered[drop]),
-        high=float(ordered[-1 - drop]),
-        level=reached,
-        quantiles=quantiles,
-        count=int(ordered.size),
-    )
 
 
 @dataclass(frozen=True)
@@ -107,6 +85,25 @@ def median_interval(samples: Sequence[float] | np.ndarray, level: float = 0.95, 
         centre = (count - 1) / 2
         low, high = np.interp([centre - arm, centre + arm], np.arange(count), ordered).tolist()
     return Interval(median, median - widening * (median - low), median + widening * (high - median))
+
+
+def summarise(samples: Sequence[float] | np.ndarray, level: float = 0.95, widening: float = 1.0) -> Summary:
+    """Median, interval (see :func:`median_interval`) and quantiles of ``samples``; ValueError where there are none.
+
+    One sample alone has itself for an interval, which covers nothing: its level is 0.
+    """
+    series = np.asarray(samples, dtype=float)
+    interval = median_interval(series, level, widening)
+    quantiles = dict(zip((f"{q:g}" for q in QUANTILES), np.quantile(series, QUANTILES).tolist(), strict=True))
+    bounded = math.isfinite(interval.low)
+    return Summary(
+        median=interval.value,
+        low=interval.low if bounded else interval.value,
+        high=interval.high if bounded else interval.value,
+        level=level if bounded else 0.0,
+        quantiles=quantiles,
+        count=int(series.size),
+    )
 
 
 @lru_cache(maxsize=4096)

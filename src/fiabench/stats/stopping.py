@@ -65,12 +65,12 @@ class FixedTime:
 
     def judge(self, samples: np.ndarray, elapsed: float) -> Decision:
         taken = len(samples)
-        if taken and elapsed >= self.seconds:
-            return Decision(True, 0, f"{taken} samples in {elapsed:.3g} s, as long as asked for")
         if not taken or elapsed <= 0:
             return Decision(False, 1, "no sample yet")
         fitting = int((self.seconds - elapsed) / elapsed * taken)
-        return Decision(False, min(max(1, fitting), taken), f"{elapsed:.3g} of {self.seconds:.3g} s")
+        if fitting < 1:
+            return Decision(True, 0, f"{taken} samples in {elapsed:.3g} of {self.seconds:.3g} s, and no room for one more")
+        return Decision(False, min(fitting, taken), f"{elapsed:.3g} of {self.seconds:.3g} s")
 
 
 @dataclass(frozen=True)

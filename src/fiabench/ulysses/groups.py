@@ -104,6 +104,10 @@ class RankGroups:
             # On Gloo half of what dist.barrier takes.
             dist.all_reduce(self._nothing, group=self._control)
 
+    def align(self) -> None:
+        """As :meth:`barrier`, in the middle of an iteration."""
+        self.barrier()
+
     def gather(self, value: torch.Tensor) -> torch.Tensor:
         """Every rank's ``value``, a host tensor of one shape, stacked by rank: [world size, ...]."""
         if self.world_size == 1:

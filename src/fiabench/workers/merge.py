@@ -6,6 +6,7 @@ from typing import Any
 
 from fiabench.cases.case import Case
 from fiabench.results import metrics
+from fiabench.results.doubts import doubts
 from fiabench.results.measurement import FAILED, Measurement
 from fiabench.workers.machine import Machine
 
@@ -34,7 +35,9 @@ def merge(case: Case, answers: list[dict[str, Any]], machine: Machine, peak_flop
     merged.check = _check(outcomes)
     merged.timing = decisive["timing"] | merged.timing
     if merged.measured:
-        merged.timing["host_bound"] = any(outcome["timing"]["host_bound"] for outcome in outcomes)
+        timings = {str(rank): outcome["timing"] for rank, outcome in enumerate(outcomes)}
+        merged.timing["host_bound"] = any(timing["host_bound"] for timing in timings.values())
+        merged.timing["sensors"] = {rank: timing["sensors"] for rank, timing in timings.items() if timing["sensors"]}
         ranks = {str(rank): outcome["samples"] for rank, outcome in enumerate(outcomes)}
         merged.samples = {
             phase: {rank: samples[phase] for rank, samples in ranks.items()} for phase in outcomes[0]["samples"]
@@ -43,6 +46,8 @@ def merge(case: Case, answers: list[dict[str, Any]], machine: Machine, peak_flop
         peak_memory = None if None in peaks else max(peaks)
         first_call = max(outcome["timing"]["first_iteration_seconds"] for outcome in outcomes)
         merged.metrics = metrics.compute(case, merged.samples, peak_flops, peak_memory, first_call)
+        residual, sensors = merged.value("closure_residual"), merged.timing["sensors"]
+        merged.timing["flags"] = doubts(case, merged.samples, residual, sensors, merged.timing["wanted_half_width"])
     return merged
 
 
