@@ -55,6 +55,7 @@ RUNNING = "running.json"
 @click.option("--project", "projects", multiple=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True)
 @click.option("--peak-tflops", type=float)
+@click.option("--sessions", type=int, default=1)
 def main(
     sweep: str,
     profile: str | None,
@@ -63,8 +64,14 @@ def main(
     projects: tuple[str, ...],
     out: Path,
     peak_tflops: float | None,
+    sessions: int,
 ) -> None:
     """Measures SWEEP on torchrun's ranks into the run directory --out."""
+    if sessions > 1:
+        raise InputError.plain(
+            f"--sessions: found {sessions} under torchrun, whose ranks live as long as it does; allowed: 1 here, and "
+            "`compare` takes several runs"
+        )
     rank, local_rank = int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"])
     try:
         facts = probe(wanted)
@@ -123,14 +130,14 @@ class Follower:
 def _lead(follower: Follower, options: running.Options, load: Callable[[], Sweep], out: Path) -> None:
     notes = console(stderr=True)
     if (out / HEADER).exists():
-        directory, machine, cases, before = running.resume(out)
-        notes.print(f"{len(before.measurements)} cases are there, {len(cases)} to go")
+        directory, machine, work, before = running.resume(out)
+        notes.print(f"{len(before.lines)} measurements are there, {work.left} to go")
     else:
-        directory, machine, cases = running.start(load(), options, out, _nodes())
+        directory, machine, work = running.start(load(), options, out, _nodes())
     machine = machine.times(_nodes())
     peak = directory.header["environment"]["peak"]
     coordinator = Coordinator(machine, directory.header["sweep"], out / running.LOGS, {})
-    for case in _without_the_culprit(cases, directory, machine):
+    for case in _without_the_culprit(work.due(0), directory, machine):
         measurement = _left_out(case, machine)
         if measurement is None:
             command, deadline = coordinator.command(case)

@@ -24,16 +24,17 @@ _STYLES = {"ok": "green", "unsettled": "yellow"}
 
 
 class RunProgress:
-    """Shows how far a run of ``cases`` is, and how long the rest takes by the coordinator's estimates."""
+    """Shows how far a run is, and how long the rest takes by the coordinator's estimates."""
 
-    def __init__(self, out: Console, cases: list[Case], coordinator: Coordinator) -> None:
+    def __init__(self, out: Console, coordinator: Coordinator) -> None:
         self._out = out
-        self._cases = cases
         self._coordinator = coordinator
-        self._left = [*accumulate((coordinator.estimate(case) for case in reversed(cases)), initial=0.0)]
-        self._varying = varying(cases)
+        self._ahead: list[Case] = []
+        self._left = [0.0]
+        self._varying: list[str] = []
+        self._session = ""
         self._simulated = coordinator.simulated
-        self._done: list[Measurement] = []
+        self._done = 0
         self._recent: deque[tuple[str, Measurement]] = deque(maxlen=_LAST)
         self._bar = Progress(
             SpinnerColumn(),
@@ -43,13 +44,12 @@ class RunProgress:
             TextColumn("{task.description}"),
             console=out,
         )
-        self._task = self._bar.add_task("", total=len(cases), left="")
+        self._task = self._bar.add_task("", left="")
         self._live = (
             Live(self._render(), console=out, refresh_per_second=4, transient=True) if out.is_terminal else None
         )
 
     def __enter__(self) -> RunProgress:
-        self._announce()
         if self._live:
             self._live.start()
         return self
@@ -60,28 +60,44 @@ class RunProgress:
         if self._live:
             self._live.stop()
 
+    def expect(self, cases: list[Case], session: str = "") -> None:
+        """Takes note of what is ahead: ``cases``, and the words for the ``session`` that they begin with."""
+        self._ahead, self._session = cases, session
+        self._left = [*accumulate((self._coordinator.estimate(case) for case in reversed(cases)), initial=0.0)]
+        self._varying = self._varying or varying(cases)
+        self._announce()
+
     def remaining(self) -> float:
         """Seconds that the rest will take, by the estimates."""
-        return self._coordinator.pace * self._left[len(self._cases) - len(self._done)]
+        return self._coordinator.pace * self._left[len(self._ahead)]
 
     def ended(self, case: Case, measurement: Measurement) -> None:
         """Takes note of a finished case."""
-        self._done.append(measurement)
+        self._done += 1
+        self._ahead = self._ahead[1:]
         self._recent.append((label(case, self._varying), measurement))
         if not self._live:
             summary = ", ".join(cells.cell(measurement)[:2])
             detail = summary if measurement.measured else f"{summary}: {words.essence(measurement.reason)}"
-            count = f"[{len(self._done)}/{len(self._cases)}]" + (" simulated" if self._simulated else "")
+            count = " ".join(filter(None, [f"[{self._done}/{self._total}]", self._session, self._kind]))
             name, left = label(case, self._varying), units.span(self.remaining())
             self._out.print(f"{count} {name}: {detail}  ({left} left)", soft_wrap=True)
         self._announce()
 
+    @property
+    def _total(self) -> int:
+        return self._done + len(self._ahead)
+
+    @property
+    def _kind(self) -> str:
+        return "simulated" if self._simulated else ""
+
     def _announce(self) -> None:
-        index = len(self._done)
-        current = label(self._cases[index], self._varying) if index < len(self._cases) else "done"
-        left = f"{units.span(self.remaining())} left" if index < len(self._cases) else ""
-        what = f"simulated: {current}" if self._simulated else current
-        self._bar.update(self._task, completed=index, description=what, left=left)
+        current = label(self._ahead[0], self._varying) if self._ahead else "done"
+        left = f"{units.span(self.remaining())} left" if self._ahead else ""
+        kind = " ".join(filter(None, [self._session, self._kind]))
+        what = f"{kind}: {current}" if kind else current
+        self._bar.update(self._task, completed=self._done, total=self._total, description=what, left=left)
         if self._live:
             self._live.update(self._render())
 

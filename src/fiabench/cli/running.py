@@ -23,6 +23,7 @@ from fiabench.cases.filters import parse_filters
 from fiabench.cases.sweep import Sweep
 from fiabench.cli.checkout import ROOT
 from fiabench.cli.progress import RunProgress
+from fiabench.cli.work import Work
 from fiabench.results.environment import environment, now
 from fiabench.results.measurement import Measurement
 from fiabench.results.metrics import METRICS
@@ -48,6 +49,8 @@ class Options:
     """What is planted into a simulated device."""
     seed: int = 0
     """From which a simulated device's noise is drawn."""
+    sessions: int = 1
+    """How often each case is measured, each time in fresh processes."""
 
 
 def select(sweep: Sweep, filters: tuple[str, ...]) -> tuple[list[Case], Counter[tuple[str, str]]]:
@@ -68,7 +71,7 @@ def select(sweep: Sweep, filters: tuple[str, ...]) -> tuple[list[Case], Counter[
     return sorted(cases, key=lambda case: (case.world_size, case.variables)), left_out
 
 
-def start(sweep: Sweep, options: Options, out: Path | None, nodes: int = 1) -> tuple[RunDirectory, Machine, list[Case]]:
+def start(sweep: Sweep, options: Options, out: Path | None, nodes: int = 1) -> tuple[RunDirectory, Machine, Work]:
     """Checks everything that can be wrong, then makes the run directory. Raises InputError with nothing made."""
     cases, left_out = select(sweep, options.filters)
     _require_metrics(sweep)
@@ -76,7 +79,7 @@ def start(sweep: Sweep, options: Options, out: Path | None, nodes: int = 1) -> t
     check_ranks(parse_effects(options.plants, sweep.projects), max(case.world_size for case in cases))
     _require_ranks(cases, machine.times(nodes))
     path = out or ROOT / "runs" / f"{datetime.now():%Y%m%d-%H%M%S}-{sweep.name}"
-    _require_room(path, len(cases))
+    _require_room(path, len(cases) * options.sessions)
     header = {
         "created": now(),
         "finished": None,
@@ -86,17 +89,19 @@ def start(sweep: Sweep, options: Options, out: Path | None, nodes: int = 1) -> t
         "left_out": [{"rule": rule, "reason": why, "points": count} for (rule, why), count in left_out.items()],
         "environment": environment(machine.facts, _peak(machine, options), ROOT),
     }
-    return RunDirectory.create(path, header), machine, cases
+    return RunDirectory.create(path, header), machine, Work(cases, options.sessions)
 
 
-def resume(path: Path) -> tuple[RunDirectory, Machine, list[Case], Run]:
-    """An unfinished run, with the cases that are still to be measured. Raises InputError where it cannot go on here."""
+def resume(path: Path) -> tuple[RunDirectory, Machine, Work, Run]:
+    """An unfinished run, with what is still to be measured. Raises InputError where it cannot go on here."""
     directory, run = RunDirectory.reopen(path)
     kept = run.header["options"]
-    planted = {"plants": tuple(kept.get("plants", ())), "seed": kept.get("seed", 0)}
-    options = Options(run.environment["device"], tuple(kept["filters"]), kept["peak_tflops"], **planted)
+    later = {name: kept[name] for name in ("seed", "sessions") if name in kept}  # which older runs lack
+    later["plants"] = tuple(kept.get("plants", ()))
+    options = Options(run.environment["device"], tuple(kept["filters"]), kept["peak_tflops"], **later)
     cases, _ = select(Sweep.from_resolved(run.header["sweep"]), options.filters)
-    done = {measurement.id for measurement in run.measurements}
+    work = Work(cases, options.sessions)
+    work.ended(run.lines)
     machine = _machine(options)
     found = environment(machine.facts, _peak(machine, options), ROOT)
     for name in ("device_name", "versions", "operator", "simulation"):
@@ -105,7 +110,7 @@ def resume(path: Path) -> tuple[RunDirectory, Machine, list[Case], Run]:
                 f"{path}: was begun with {name} {_said(run.environment.get(name))}, found {_said(found[name])} here: "
                 "measurements of two boxes or software stacks do not belong into one run"
             )
-    return directory, machine, [case for case in cases if case.id not in done], run
+    return directory, machine, work, run
 
 
 def _said(value: Any) -> str:
@@ -151,25 +156,33 @@ def _require_room(path: Path, cases: int) -> None:
     there = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
     free, needed = shutil.disk_usage(there).free, cases * _BYTES_A_CASE
     if free < needed:
-        found = f"{free / 2**20:,.0f} MiB are free, {cases:,} cases may need {needed / 2**20:,.0f}"
+        found = f"{free / 2**20:,.0f} MiB are free, {cases:,} measurements may need {needed / 2**20:,.0f}"
         raise InputError.plain(f"{path}: {found}; name another --out")
 
 
 def measure_cases(
-    directory: RunDirectory, machine: Machine, cases: list[Case], out: Console, each: Callable[[Measurement], None]
+    directory: RunDirectory, machine: Machine, work: Work, out: Console, each: Callable[[Measurement], None]
 ) -> None:
-    """Measures ``cases`` into ``directory``, shows progress on ``out`` and hands each measurement to ``each``."""
+    """Does ``work`` into ``directory``, one session after the other, so that an interrupted run has whole ones.
+
+    Shows progress on ``out`` and hands each measurement to ``each``.
+    """
     header = directory.header
     peak = header["environment"]["peak"]
     with (
         _interruptible(),
         Coordinator(machine, header["sweep"], directory.path / LOGS, peak["flops"] if peak else {}) as coordinator,
-        RunProgress(out, cases, coordinator) as progress,
+        RunProgress(out, coordinator) as progress,
     ):
-        for case, measurement in coordinator.measure(cases):
-            directory.append(measurement)
-            progress.ended(case, measurement)
-            each(measurement)
+        for session in range(work.sessions):
+            due = work.due(session)
+            later = [case for other in range(session + 1, work.sessions) for case in work.due(other)]
+            progress.expect([*due, *later], f"session {session + 1} of {work.sessions}" if work.sessions > 1 else "")
+            for case, measurement in coordinator.measure(due, session):
+                directory.append(measurement)
+                work.ended([measurement])
+                progress.ended(case, measurement)
+                each(measurement)
     header["finished"] = now()
     directory.write_header()
     directory.close()

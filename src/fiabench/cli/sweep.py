@@ -163,6 +163,14 @@ def _predict(points: Iterable[Case | LeftOut], device: str, name: str, show: int
     metavar="KIND=...",
     help=f"Into a simulated device, may be repeated: {', '.join(FORMS)}. See docs/simulation.md.",
 )
+@click.option(
+    "--sessions",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Measure every case N times, each time in fresh processes.",
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Of a simulated device's noise.")
 @click.option("--figures/--no-figures", default=True, show_default=True, help="Draw the figures at the end.")
 @click.option("--json", "as_json", is_flag=True, help="Each measurement as one JSON line on standard output.")
@@ -176,6 +184,7 @@ def run(
     resume: Path | None,
     peak_tflops: float | None,
     plants: tuple[str, ...],
+    sessions: int,
     seed: int,
     figures: bool,
     as_json: bool,
@@ -187,21 +196,21 @@ def run(
         os.execv(sys.executable, [sys.executable, "-m", "fiabench.torchrun", *sys.argv[2:]])
     notes = console(stderr=True)
     if resume is not None:
-        if sweep or profile or filters or out or peak_tflops or projects or plants or seed:
+        if sweep or profile or filters or out or peak_tflops or projects or plants or seed or sessions > 1:
             raise InputError.plain("--resume takes the sweep and its options from the run; give the directory alone")
         with notes.status(_LOOKING):
-            directory, machine, cases, before = running.resume(resume)
-        notes.print(f"{len(before.measurements)} cases are there, {len(cases)} to go")
+            directory, machine, work, before = running.resume(resume)
+        notes.print(f"{len(before.lines)} measurements are there, {work.left} to go")
     elif sweep is None:
         raise InputError.plain("run: found no SWEEP; allowed: a path or a name (see `list`), or --resume DIR")
     else:
         loaded = place(load_sweep(find_sweep(sweep), profile), projects)
-        options = running.Options(device, filters, peak_tflops, plants, seed)
+        options = running.Options(device, filters, peak_tflops, plants, seed, sessions)
         with notes.status(_LOOKING):
-            directory, machine, cases = running.start(loaded, options, out)
+            directory, machine, work = running.start(loaded, options, out)
     each: Callable[[Measurement], None] = running.write_json_line if as_json else lambda measurement: None
     try:
-        running.measure_cases(directory, machine, cases, notes, each)
+        running.measure_cases(directory, machine, work, notes, each)
     except KeyboardInterrupt:
         notes.print(
             f"\nInterrupted. Finished cases are kept; go on with: run --resume {directory.path}", soft_wrap=True

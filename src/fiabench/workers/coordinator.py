@@ -24,6 +24,8 @@ _PACE_LIMITS = (0.1, 10.0)
 """Estimates are corrected within these: a case of microseconds says little about one of minutes."""
 _STARTS_TRIED = 2
 _NO_VARIABLES = "environment variables, of which a simulated device knows none"
+_GROUPS_A_SESSION = 1_000_000
+"""Simulated sessions are numbered apart by this: one that loses a group goes on with the next number."""
 SIMULATED_RANK_SECONDS = 0.03
 """What simulating a case takes for each of its ranks, on one core; several times that where its samples are noisy."""
 
@@ -43,7 +45,7 @@ class Coordinator:
         self._pace = 1.0
         self._failed_starts = Counter[tuple[int, Variables]]()
         """By what a group has to be: a value that keeps ranks from starting says nothing about the others."""
-        self._sessions = 0
+        self._simulated_session = 0
 
     def __enter__(self) -> Coordinator:
         return self
@@ -66,36 +68,45 @@ class Coordinator:
         """What ``case`` takes in seconds before :attr:`pace` corrects it; 0 where it will not run."""
         return 0.0 if self._machine.misfit(case) else estimate_seconds(case, self._machine, self._stopping)
 
-    def measure(self, cases: Iterable[Case]) -> Iterator[tuple[Case, Measurement]]:
-        """Each case and its measurement, as they end: a failure costs its own case only.
+    def measure(self, cases: Iterable[Case], session: int = 0) -> Iterator[tuple[Case, Measurement]]:
+        """Each case and its measurement in ``session``, as they end: a failure costs its own case only.
+
+        Starts with no group and ends with none, so that what two calls measure shares no process.
 
         Cases of one world size and one setting of the variables should stand together: a change of either starts a
         group.
         """
+        self._failed_starts.clear()
+        self._simulated_session = session * _GROUPS_A_SESSION
         for case in cases:
-            if case.variables and self.simulated:
-                yield case, unmeasured(case, self._machine, "unsupported", _NO_VARIABLES)
-                continue
-            reason = self._machine.misfit(case)
-            if reason:
-                yield case, unmeasured(case, self._machine, "does_not_fit", reason)
-                continue
-            started = time.monotonic()
-            try:
-                measurement = self._measure(case)
-            except GroupFailure as failure:
-                measurement = unmeasured(case, self._machine, failure.status, failure.reason)
-                self._end_group()
-            else:
-                if measurement.status == "out_of_memory":
-                    self._end_group()
-                elif measurement.measured:
-                    self._keep_pace(case, measurement)
-            measurement.timing["case_seconds"] = time.monotonic() - started
+            measurement = self._left_out(case) or self._tried(case)
+            measurement.session = session
             yield case, measurement
         if self._group:
             self._group.close()
             self._group = None
+
+    def _left_out(self, case: Case) -> Measurement | None:
+        """The measurement of a case that is not to be tried here; None for one that is."""
+        if case.variables and self.simulated:
+            return unmeasured(case, self._machine, "unsupported", _NO_VARIABLES)
+        misfit = self._machine.misfit(case)
+        return unmeasured(case, self._machine, "does_not_fit", misfit) if misfit else None
+
+    def _tried(self, case: Case) -> Measurement:
+        started = time.monotonic()
+        try:
+            measurement = self._measure(case)
+        except GroupFailure as failure:
+            measurement = unmeasured(case, self._machine, failure.status, failure.reason)
+            self._end_group()
+        else:
+            if measurement.status == "out_of_memory":
+                self._end_group()
+            elif measurement.measured:
+                self._keep_pace(case, measurement)
+        measurement.timing["case_seconds"] = time.monotonic() - started
+        return measurement
 
     def _measure(self, case: Case) -> Measurement:
         group = self._group_for(case)
@@ -111,7 +122,7 @@ class Coordinator:
         deadline = self._deadline or min(patience, _DEADLINE_MOST)
         command = {"case": resolved.as_dict(), "stopping": self._stopping, "projects": self._projects}
         if self._machine.spec:
-            command |= {"simulation": self._machine.facts["simulation"], "session": self._sessions}
+            command |= {"simulation": self._machine.facts["simulation"], "session": self._simulated_session}
         return command, deadline
 
     def _group_for(self, case: Case) -> RankGroup:
@@ -125,7 +136,7 @@ class Coordinator:
                 such = f"{case.world_size} {in_words(case.variables)}".strip()
                 raise GroupFailure("crash", f"not tried: {_STARTS_TRIED} groups of {such} did not start")
             self._group = self._start(case)
-            self._sessions += 1
+            self._simulated_session += 1
             self._failed_starts[wanted] += 1
             self._joined = self._group.join()
             del self._failed_starts[wanted]
