@@ -172,6 +172,21 @@ def test_resolved_round_trip(sweep):
     assert list(expand(again)) == list(expand(sweep))
 
 
+def test_only_the_median_s_interval_needs_the_least_samples(sweep):
+    """A fixed count may be below the default of min_samples, which then counts for nothing."""
+    text = "geometry: {heads: 8, head_dim: 64}\nconstants: {seq_len_q: 8}\nsampling: {max_samples: 5, criterion: %s}\n"
+    loaded = sweep(text % "fixed_count")
+    assert (loaded.sampling.criterion, loaded.sampling.max_samples) == ("fixed_count", 5)
+    with pytest.raises(InputError, match="no more of the first"):
+        sweep(text % "median_interval")
+
+
+def test_a_run_of_before_has_the_criterion_that_there_was(sweep):
+    resolved = sweep("geometry: {heads: 8, head_dim: 64}\nconstants: {seq_len_q: 8}\n").resolved()
+    del resolved["sampling"]["criterion"]
+    assert Sweep.from_resolved(resolved).sampling.criterion == "median_interval"
+
+
 def test_resolved_exchange_round_trip(sweep):
     loaded = sweep(
         "measure: exchange\nzip: [{ulysses: [2, 4], exchange_bytes: [64, {model: wan-14b, seq_len_q: 75600}]}]\n"

@@ -96,11 +96,7 @@ class _Resolver:
         projects = {name: self._project(name, path) for name in file.projects}
         claims = tuple(self._claim(claim, ("claims", index)) for index, claim in enumerate(file.claims))
         self._variables()
-        sampling = file.sampling
-        if sampling.min_samples > sampling.max_samples:
-            place = ("sampling", "min_samples" if "min_samples" in self._given("sampling") else "max_samples")
-            found = f"min_samples {sampling.min_samples} and max_samples {sampling.max_samples}"
-            self._wrong(place, found, "no more of the first than of the second")
+        self._sampling()
         if self.broken:
             return Resolved(None, self.origins, self.problems)
         sweep = Sweep(
@@ -117,7 +113,7 @@ class _Resolver:
             projects=projects,
             claims=claims,
             variables={name: tuple(map(str, values)) for name, values in file.variables.items()},
-            sampling=sampling,
+            sampling=file.sampling,
             path=path,
             profile=profile,
         )
@@ -265,6 +261,16 @@ class _Resolver:
             self._wrong(path, "a claim without a bound", "at_most, at_least or both")
         when = self._conditions(claim.when, (*path, "when"))
         return Claim(claim.claim, claim.metric, claim.at_most, claim.at_least, when)
+
+    def _sampling(self) -> None:
+        """What the criterion goes by can be met."""
+        sampling = self.file.sampling
+        if sampling.criterion == "median_interval" and sampling.min_samples > sampling.max_samples:
+            place = ("sampling", "min_samples" if "min_samples" in self._given("sampling") else "max_samples")
+            found = f"min_samples {sampling.min_samples} and max_samples {sampling.max_samples}"
+            self._wrong(place, found, "no more of the first than of the second")
+        if sampling.criterion == "fixed_time" and not sampling.max_seconds:
+            self._wrong(("sampling", "max_seconds"), "0 s with criterion fixed_time", "seconds above 0")
 
     def _variables(self) -> None:
         """Each value of a variable stands once, as text: 1 and '1' are the same."""

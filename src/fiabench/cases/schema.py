@@ -133,12 +133,20 @@ _Fraction = Annotated[float, Field(strict=True, gt=0, lt=1, allow_inf_nan=False)
 _Seconds = Annotated[
     float, Field(strict=True, ge=0, le=86400, allow_inf_nan=False), says("seconds: a number from 0 to 86400")
 ]
+Criterion = Annotated[
+    Literal["median_interval", "fixed_count", "fixed_time"], says("median_interval, fixed_count, fixed_time")
+]
 _Samples = Annotated[int, Field(strict=True, ge=1, le=1_000_000), says("a whole number from 1 to 1,000,000")]
 
 
 class Sampling(Keys):
     """When a case has been sampled enough."""
 
+    criterion: Criterion = Field(
+        "median_interval",
+        description="median_interval (until the median's interval is narrow), fixed_count (max_samples samples) or "
+        "fixed_time (max_seconds of samples). max_samples and max_seconds bound every case.",
+    )
     half_width: _Fraction = Field(
         0.005,
         description="A case is settled when the median's confidence interval is this narrow, as a fraction of it.",
