@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 import pytest
 import torch
 
 from fiabench import devices
-from fiabench.devices.cpu import CpuDevice
+from fiabench.devices.cores import last_level_bytes
+from fiabench.devices.cpu import CACHE_TIMES, CACHE_UNKNOWN, CpuDevice
 from tests.ulysses.ranks import run_ranks
 
 MIB = 2**20
@@ -36,23 +38,40 @@ def held_and_passing(device):
     return device.peak_memory(), last
 
 
+def with_flushing(device):
+    """The peaks of 48 MiB that came and went before the buffer for flushing was made, and of 64 MiB after it."""
+    device.reset_peak_memory()
+    torch.ones(48 * MIB, dtype=torch.uint8)
+    device.flush_cache()
+    earlier = device.peak_memory()
+    device.forget_peak()
+    torch.ones(64 * MIB, dtype=torch.uint8)
+    device.flush_cache()
+    return earlier, device.peak_memory(), peak_of(device, device.flush_cache)
+
+
 def peaks(groups, device):
-    """In a fresh process: the peaks of 64 MiB, of nothing, of 32 MiB after as much was given back, of 48 that stay."""
+    """In a fresh process: the peaks of 64 MiB, of nothing, of 32 MiB after as much was given back, of 48 that stay,
+    and those beside a buffer for flushing."""
     planted = peak_of(device, lambda: torch.ones(64 * MIB, dtype=torch.uint8))
     nothing = peak_of(device, lambda: None)
     last = blocks()[-1]
     again = peak_of(device, blocks)
-    return planted, nothing, again, held_and_passing(device)[0], int(last[0])
+    return planted, nothing, again, held_and_passing(device)[0], int(last[0]), with_flushing(device)
 
 
 def test_the_peak_is_what_was_taken_since_the_reset():
-    ((planted, nothing, again, held, _),) = run_ranks(1, peaks)
+    ((planted, nothing, again, held, _, flushed),) = run_ranks(1, peaks)
     if planted is None:
         pytest.skip("this system does not let a process reset its peak (/proc/self/clear_refs)")
     assert 0.95 < planted / (64 * MIB) < 1.3
     assert nothing < 4 * MIB, "the peak before the reset must not count"
     assert 0.8 < again / (32 * MIB) < 1.3, "memory kept for reuse must not hide what a case takes"
     assert 0.95 < held / (48 * MIB) < 1.3, "what is held counts, what was forgotten does not"
+    before, after, alone = flushed
+    assert 0.95 < before / (48 * MIB) < 1.3, "the buffer must not hide the peak before it"
+    assert 0.95 < after / (64 * MIB) < 1.3, "the buffer is not the case's"
+    assert alone < 4 * MIB
 
 
 def test_before_a_reset_the_peak_is_unknown():
@@ -83,6 +102,46 @@ def test_a_failed_allocation_is_out_of_memory_and_other_errors_are_not():
         torch.ones(2) @ torch.ones(3)
     assert not device.is_out_of_memory(other.value)
     assert device.is_out_of_memory(MemoryError())
+
+
+def test_what_is_written_to_flush_is_twice_the_cache_and_made_once():
+    device = CpuDevice(0)
+    before = device.memory_in_use()
+    device.flush_cache()
+    size = CACHE_TIMES * (last_level_bytes(os.sched_getaffinity(0)) or CACHE_UNKNOWN)
+    made = device.memory_in_use() - before
+    assert 0.9 < made / size < 1.5
+    device.flush_cache()
+    assert device.memory_in_use() - before - made < size / 10
+
+
+def test_sensors_tell_what_the_system_does():
+    device = CpuDevice(0)
+    told = device.sensors()
+    assert told.keys() <= {"clock_mhz", "temperature_c", "memory_bytes"}
+    assert told["memory_bytes"] > 10 * MIB
+    assert bool(device.sensors_missing) == (told.keys() == {"memory_bytes"})
+    assert 100 < told.get("clock_mhz", 1000) < 10_000
+
+
+def test_a_system_without_sensors_says_so(monkeypatch):
+    def unknown(percpu):
+        raise NotImplementedError("can't find current frequency file")
+
+    monkeypatch.setattr("psutil.cpu_freq", unknown)
+    monkeypatch.setattr("psutil.sensors_temperatures", dict)
+    device = CpuDevice(0)
+    assert device.sensors().keys() == {"memory_bytes"}
+    assert "neither the clock nor the temperature" in device.sensors_missing
+
+
+def test_nothing_is_captured_and_nothing_held():
+    device = CpuDevice(0)
+    launched = []
+    assert device.capture(lambda: launched.append(1), 3) is None
+    assert device.capture_refused
+    device.hold(60.0)
+    assert not launched
 
 
 def test_it_describes_itself():

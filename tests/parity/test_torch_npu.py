@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -15,10 +16,11 @@ from typing import Any
 
 import pytest
 
+from fiabench.devices.exhaustion import tells_of_memory
 from fiabench.npu_operator.schema import FIA, FIA_V2, FUSION, PROMPT_FLASH, SCHEMAS
 from tests.parity.grid import asks
 from tests.parity.uses import uses
-from tests.parity.wheel import VERSION, NotToBeHad, environment
+from tests.parity.wheel import FOLDER, VERSION, NotToBeHad, environment
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -37,6 +39,10 @@ def real(figures: dict[str, Any]) -> dict[str, str]:
         if os.environ.get("CI") and not reason.excused:
             pytest.fail(message)
         pytest.skip(message)
+
+
+OUT_OF_MEMORY = {"24", "200000", "207001", "207005", "207018"}
+"""CANN's error codes that say so, and HCCL's."""
 
 
 def ask(code: list[str], variables: dict[str, str], given: Any = None) -> Any:
@@ -123,10 +129,24 @@ def test_the_package_uses_what_torch_npu_has(complaints: tuple[list[str], list[s
     """Attributes of its Python API, and where they are called the signature."""
     found = uses()
     known = {"torch.npu.Event", "torch.npu.set_device", "torch.npu.mem_get_info", "torch_npu._C._get_cann_version"}
+    known |= {"torch.npu.NPUGraph", "torch.npu.graph", "torch.npu.graph_pool_handle", "torch.npu._sleep"}
+    known |= {"torch_npu._C._npu_endAllocateToPool", "torch.npu.memory_allocated"}
     assert known <= {use.name for use in found}
     assert not [use for use in found if "**" in use.keywords], "keywords that cannot be read out of the source"
     assert_only(complaints[0], WRONG_USES)
     figures["api_uses"] = len(found)
+
+
+def test_its_words_for_memory_that_ran_out_are_known(real: dict[str, str]) -> None:
+    """The allocator's in its library, CANN's error codes in its headers; and the size of the cache has this name."""
+    package = FOLDER / "site" / "torch_npu"
+    library = (package / "lib" / "libtorch_npu.so").read_bytes()
+    headers = (package / "include/torch_npu/csrc/core/npu/NPUErrorCodes.h").read_text()
+    texts = [b"NPU out of memory. Tried to allocate ", b"NPU out of memory. NPUWorkspaceAllocator tried to allocate "]
+    assert all(text in library for text in [*texts, b"L2_cache_size"])
+    codes = dict(re.findall(r'\{(\d+),\s*"(.*?)"', headers, re.DOTALL))
+    assert {code for code, text in codes.items() if tells_of_memory("npu", RuntimeError(text))} == OUT_OF_MEMORY
+    assert all(tells_of_memory("npu", RuntimeError(text.decode())) for text in texts)
 
 
 def test_torch_npu_takes_the_calls_that_the_operators_under_test_make(

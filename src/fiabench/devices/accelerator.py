@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -13,6 +13,8 @@ from fiabench.devices.exhaustion import tells_of_memory
 from fiabench.devices.graphs import CannotCapture, Graphs
 from fiabench.devices.holding import Hold
 from fiabench.devices.sensing import Sensors
+
+_Made = TypeVar("_Made")
 
 CACHE_TIMES = 2
 """What is written to flush a cache, in sizes of the cache: one alone leaves what a cache replaces out of turn."""
@@ -31,12 +33,12 @@ class Accelerator:
         self.api.set_device(self.torch_device)
         self.capture_refused = ""
         self._graphs = Graphs(self.api, self.torch_device, self._new_graph, self._close_pool, self.is_out_of_memory)
-        self._hold = Hold(self.api, self.torch_device)
+        self._holding: Hold | None = None
         self._sensors = self._find_sensors(index)
         self._flushing: torch.Tensor | None = None
         self._at_reset = 0
         self._earlier_peak = 0
-        """Bytes: the peak before the buffer for flushing was there, as it would have been with it."""
+        """Bytes: the peak before what is kept beside the case was there, as it would have been with it."""
 
     @classmethod
     def count(cls) -> int:
@@ -57,7 +59,9 @@ class Accelerator:
         return float(start.elapsed_time(end)) * 1e-3
 
     def hold(self, seconds: float) -> None:
-        self._hold(seconds)
+        if self._holding is None:
+            self._holding = self._beside_the_case(lambda: Hold(self.api, self.torch_device))
+        self._holding(seconds)
 
     def capture(self, launch: Callable[[], None], times: int) -> Callable[[], None] | None:
         if not hasattr(self.api, "graph"):
@@ -80,15 +84,21 @@ class Accelerator:
 
     def flush_cache(self) -> None:
         if self._flushing is None:
-            before = int(self.api.memory_allocated())
-            earlier = int(self.api.max_memory_allocated())
-            self._flushing = torch.empty(CACHE_TIMES * self._cache_bytes(), dtype=torch.uint8, device=self.torch_device)
-            # As if the buffer had been there before the case: it counts neither as the case's nor against its peak.
-            taken = int(self.api.memory_allocated()) - before
-            self._at_reset += taken
-            self._earlier_peak = earlier + taken
-            self.api.reset_peak_memory_stats()
+            size = CACHE_TIMES * self._cache_bytes()
+            self._flushing = self._beside_the_case(
+                lambda: torch.empty(size, dtype=torch.uint8, device=self.torch_device)
+            )
         self._flushing.zero_()
+
+    def _beside_the_case(self, make: Callable[[], _Made]) -> _Made:
+        """What ``make`` makes, whose memory counts as if it had been taken before the case: not as the case's."""
+        before, earlier = int(self.api.memory_allocated()), int(self.api.max_memory_allocated())
+        made = make()
+        taken = int(self.api.memory_allocated()) - before
+        self._at_reset += taken
+        self._earlier_peak = max(self._earlier_peak, earlier) + taken
+        self.api.reset_peak_memory_stats()
+        return made
 
     def reset_peak_memory(self) -> None:
         gc.collect()  # the steps of the pipeline before and what they belong to know each other

@@ -1,7 +1,7 @@
 """Which errors mean that memory ran out, by their words: not every library has a type for it. Imports no torch.
 
 Sources: torch's and torch_npu's allocators, CANN's table of error codes in torch_npu's headers (NPUErrorCodes.h),
-HCCL's EI0007 and CANN's EL0004, NCCL, cuBLAS and cuDNN.
+HCCL's code 24 and EI0007, CANN's EL0004, NCCL, cuBLAS and cuDNN.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ _NPU = (
     "Failed to apply for memory",
     "The memory on the device is exhausted",
     r"EL0004\b",
+    r"HCCL function error:.*error code is 24\b",
     # The same words also tell of queue pairs and notify registers that ran out, which are no memory.
     r"Failed to allocate resource\[[^\]]*(?:mem|buffer)[^\]]*\]",
 )

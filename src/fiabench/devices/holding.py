@@ -21,17 +21,15 @@ class Hold:
     """
 
     def __init__(self, api: Any, torch_device: torch.device) -> None:
-        """``api`` is torch.cuda or torch.npu."""
+        """``api`` is torch.cuda or torch.npu. Takes some 50 ms, to find out how much work lasts how long."""
         self.api = api
         self._device = torch_device
-        self._work: Callable[[int], None] | None = None
         self._rate = 0.0
         """Units of the work, cycles or products, in a second."""
+        self._work = self._chosen()
 
     def __call__(self, seconds: float) -> None:
-        """Queues work of about ``seconds``; at the first call it also finds out how much that is, in some 50 ms."""
-        if self._work is None:
-            self._work = self._chosen()
+        """Queues work of about ``seconds``."""
         self._work(max(1, round(self._rate * seconds)))
 
     def _chosen(self) -> Callable[[int], None]:

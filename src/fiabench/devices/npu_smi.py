@@ -168,7 +168,5 @@ class NpuSmi:
             if kind == _KINDS[0] or any(of == kind and name not in found for name, of in _SOURCES.items()):
                 found = readings(ask("info", "-i", str(npu), "-t", kind), chip) | found
         if not found:
-            raise SensorsMissing(
-                f"`npu-smi info -i {npu} -t common` tells no clock, temperature or power of chip {chip}"
-            )
+            raise SensorsMissing(f"`npu-smi info -i {npu}` tells no clock, temperature or power of chip {chip}")
         return found
