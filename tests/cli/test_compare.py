@@ -71,6 +71,9 @@ def test_what_the_command_measures_it_compares(tmp_path, capsys):
     assert main([*usual, str(tmp_path / "a")]) == 0
     assert main([*usual, str(tmp_path / "b"), "--plant", "slow-rank=0:1.1@op=sdpa"]) == 0
     capsys.readouterr()
+    _, out, _ = said(capsys, "compare", tmp_path / "a", tmp_path / "b")
+    apart = "4 undecided (1 of them apart by more than they vary within their sessions)"
+    assert apart in out.splitlines()[-1]
     code, out, _ = said(capsys, "compare", tmp_path / "a", tmp_path / "b", "--json")
     rows = {row["label"]: row["difference"]["ratio"] for row in json.loads(out)["rows"]}
     assert code == 0  # one session a side is no evidence

@@ -61,6 +61,14 @@ def test_a_planted_change_is_found_and_nothing_else(base, factor):
     assert not back.worse
 
 
+def test_a_certain_change_that_is_too_small_to_matter_says_so(base):
+    b = simulated_run("b", 3, "slow-rank=0:1.02")
+    found = judged([base], [b], ["total"], relevant=0.2)
+    assert {row.verdict for row in found.rows} == {SLOWER}
+    assert all("by less than the 20.0% that is asked for" in row.why for row in found.rows)
+    assert not any("by less than" in row.why for row in judged([base], [b], ["total"]).rows)
+
+
 def test_equal_sides_differ_in_nothing_and_say_what_would_have_been_seen(base, same):
     found = judged([base], [same])
     assert {row.verdict for row in found.rows} == {NO_DIFFERENCE}

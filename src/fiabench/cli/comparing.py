@@ -249,10 +249,18 @@ def _closing(found: Comparison) -> str:
     verdicts = list(found.cases.values())
     counts = Counter(verdicts)
     text = f"{counts[SLOWER]} of {_counted(len(verdicts), 'case')} slower"
-    text += "".join(f", {counts[verdict]} {verdict}" for verdict in (FASTER, UNDECIDED, NO_DIFFERENCE))
+    text += "".join(f", {counts[verdict]} {verdict}" for verdict in (FASTER, NO_DIFFERENCE, UNDECIDED))
+    apart = len({row.id for row in found.rows if _apart(row)})
+    text += f" ({apart} of them apart by more than they vary within their sessions)" if apart else ""
     newly = sum(failure.newly for failure in found.failed)
     text += f"; {_counted(newly, 'case')} {'fails' if newly == 1 else 'fail'} in B alone" if newly else ""
     return f"{text} (by the worst metric of a case)" if len(found.metrics) > 1 else text
+
+
+def _apart(row: Row) -> bool:
+    """Whether the sides differ by more than their sessions hold, which alone decides nothing."""
+    difference = row.difference
+    return difference is not None and difference.scope == WITHIN and not difference.low <= 1 <= difference.high
 
 
 def _counted(count: int, what: str) -> str:

@@ -114,8 +114,10 @@ def _require_other_runs(runs: list[Run]) -> None:
 
 
 def _share_samples(run: Run, other: Run) -> bool:
-    theirs = {(line.id, str(line.samples)) for line in other.lines if line.samples}
-    return any((line.id, str(line.samples)) in theirs for line in run.lines)
+    theirs: dict[str, list[Measurement]] = defaultdict(list)
+    for line in other.lines:
+        theirs[line.id].append(line)
+    return any(line.samples and line.samples == of.samples for line in run.lines for of in theirs.get(line.id, ()))
 
 
 def _seed(run: Run) -> int:

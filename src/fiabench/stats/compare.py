@@ -136,10 +136,13 @@ def _judged(test: _Test, bound: float, relevant: float) -> Difference:
     reach = float(stdtrit(test.freedom, 1 - NOMINAL / 2)) * test.error
     needed = float(stdtrit(test.freedom, 1 - bound / 2)) + float(stdtrit(test.freedom, POWER))
     visible = _expm1(needed * test.error)
+    low, high = math.exp(test.difference - reach), _exp(test.difference + reach)
     if test.chance <= bound:
         verdict = SLOWER if test.difference > 0 else FASTER
         rare = test.chance < LEAST_CHANCE
         why = f"noise alone does so in {f'less than {LEAST_CHANCE}' if rare else f'{test.chance:.1g}'} of comparisons"
+        if max(high - 1, 1 - low) < relevant:
+            why += f", but by less than the {relevant:.1%} that is asked for"
     elif test.chance <= NOMINAL:
         verdict, why = UNDECIDED, "one of as many cases looks so by chance: measure this one again"
     elif visible > relevant:
@@ -148,7 +151,6 @@ def _judged(test: _Test, bound: float, relevant: float) -> Difference:
         why = f"{a} and {b} sessions show differences of {visible:.1%} and more, {relevant:.1%} is asked for"
     else:
         verdict, why = NO_DIFFERENCE, f"{visible:.1%} and more would have been seen"
-    low, high = math.exp(test.difference - reach), _exp(test.difference + reach)
     ratio = math.exp(test.difference)
     return Difference(ratio, low, high, BETWEEN, test.sessions, test.chance, visible, verdict, why)
 
