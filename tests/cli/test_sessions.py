@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,13 @@ def test_ranks_of_two_sessions_are_different_processes(write_sweep: Any, tmp_pat
     assert [(line["session"], line["case"]["ulysses"]) for line in lines] == [(0, 1), (0, 2), (1, 1), (1, 2)]
     pids = [pid for line in lines for pid in line["timing"]["group"]["pids"]]
     assert len(set(pids)) == 6
+    bound = lines[1]["timing"]["group"]["cores"]
+    available = os.sched_getaffinity(0)
+    if len(available) == 1:
+        assert bound == [None, None]
+    else:
+        assert not set(bound[0]) & set(bound[1])
+        assert set(bound[0]) | set(bound[1]) <= available
 
 
 @pytest.mark.parametrize("count", ["0", "-1", "two", "1.5"])

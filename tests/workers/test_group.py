@@ -42,12 +42,17 @@ def test_a_sweep_may_set_none_of_those_that_a_group_sets(environments: list[dict
     assert [name for name in sorted(changed - proposed) if not is_own(name)] == []
 
 
-def test_a_group_hosts_cases_of_its_size_and_variables(tmp_path: Path) -> None:
+def test_a_group_hosts_cases_of_its_size_and_variables_that_its_cores_suffice(tmp_path: Path) -> None:
     group = Telling("cpu", 1, 1, tmp_path, QUEUE)
     try:
-        assert group.hosts(1, QUEUE)
-        assert not group.hosts(2, QUEUE)
-        assert not group.hosts(1, ())
-        assert not group.hosts(1, (("TASK_QUEUE_ENABLE", "1"),))
+        assert group.hosts(1, QUEUE, 1)
+        assert not group.hosts(2, QUEUE, 1)
+        assert not group.hosts(1, (), 1)
+        assert not group.hosts(1, (("TASK_QUEUE_ENABLE", "1"),), 1)
+        group.cores = [[0]]
+        assert group.hosts(1, QUEUE, 1)
+        assert not group.hosts(1, QUEUE, 2)
+        group.cores = [None]
+        assert group.hosts(1, QUEUE, 2)
     finally:
         group.kill()

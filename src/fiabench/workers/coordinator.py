@@ -112,7 +112,8 @@ class Coordinator:
         group = self._group_for(case)
         answers = group.ask(*self.command(case))
         measurement = merge(case, answers, self._machine, self._peak_flops.get(case.dtype))
-        measurement.timing["group"] = {"join_seconds": self._joined, "pids": group.pids, **answers[0]["groups"]}
+        about = {"join_seconds": self._joined, "pids": group.pids, "cores": group.cores}
+        measurement.timing["group"] = {**about, **answers[0]["groups"]}
         return measurement
 
     def command(self, case: Case) -> tuple[dict[str, Any], float]:
@@ -128,7 +129,7 @@ class Coordinator:
     def _group_for(self, case: Case) -> RankGroup:
         """The running group where it has the right size and variables, else a fresh one."""
         wanted = case.world_size, case.variables
-        if self._group and not self._group.hosts(*wanted):
+        if self._group and not self._group.hosts(*wanted, self._machine.threads(case)):
             self._group.close()
             self._group = None
         if self._group is None:

@@ -57,6 +57,9 @@ class RankGroup:
         """
         self.world_size = world_size
         self.variables = variables
+        self.cores: list[list[int] | None] = []
+        """By rank the cores that it is bound to, None where it is not; known once the ranks have joined."""
+        self._device = device
         self._ranks: list[_Rank] = []
         self._pending: dict[int, bytes] = {}
         logs.mkdir(parents=True, exist_ok=True)
@@ -103,9 +106,14 @@ class RankGroup:
     def pids(self) -> list[int]:
         return [rank.process.pid for rank in self._ranks]
 
-    def hosts(self, world_size: int, variables: Variables) -> bool:
-        """Whether these processes are as many ranks as that, started with those variables."""
-        return (self.world_size, self.variables) == (world_size, variables)
+    def hosts(self, world_size: int, variables: Variables, threads: int) -> bool:
+        """Whether these processes are as many ranks as that, started with those variables.
+
+        On the CPU they must also have a core for each of a rank's ``threads``, or be free to use any.
+        """
+        if (self.world_size, self.variables) != (world_size, variables):
+            return False
+        return self._device != "cpu" or all(cores is None or len(cores) >= threads for cores in self.cores)
 
     def join(self) -> float:
         """Lets the ranks meet; returns the seconds since they were started. Raises GroupFailure."""
@@ -115,7 +123,7 @@ class RankGroup:
         (opened,) = self._collect(deadline, [0])
         for rank in range(1, self.world_size):
             self._send(rank, {"port": opened["port"]})
-        self._collect(deadline, range(self.world_size))
+        self.cores = [joined["cores"] for joined in self._collect(deadline, range(self.world_size))]
         return time.monotonic() - self.started
 
     def ask(self, command: dict[str, Any], seconds: float) -> list[dict[str, Any]]:
@@ -235,7 +243,7 @@ class SimulatedGroup(RankGroup):
     def __init__(self, device: str, logs: Path) -> None:
         super().__init__(device, 1, 1, logs)
 
-    def hosts(self, world_size: int, variables: Variables) -> bool:
+    def hosts(self, world_size: int, variables: Variables, threads: int) -> bool:
         return True
 
     def join(self) -> float:

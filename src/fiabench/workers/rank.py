@@ -18,6 +18,7 @@ import torch.distributed as dist
 from fiabench import devices
 from fiabench.cases.case import Case
 from fiabench.devices.base import Device
+from fiabench.devices.binding import bind
 from fiabench.measure.one import Outcome, measure
 from fiabench.measure.sampling import Stopping
 from fiabench.measure.subjects import provenance
@@ -32,14 +33,18 @@ _WATCH_SECONDS = 0.5
 def main() -> None:
     end_with_parent(int(os.environ[PARENT]))
     rank, world_size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    local_rank, local_count = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
+    # Before anything starts threads that would have to follow.
+    cores = bind(os.environ["FIABENCH_DEVICE"], local_rank, local_count, int(os.environ["OMP_NUM_THREADS"]))
     with os.fdopen(int(os.environ[REPLY_FD]), "wb", buffering=0) as replies:
 
         def reply(message: dict[str, Any]) -> None:
             replies.write(encode({"rank": rank, **message}))
 
         commands = read_commands()
-        device = devices.load(os.environ["FIABENCH_DEVICE"])(int(os.environ["LOCAL_RANK"]))
+        device = devices.load(os.environ["FIABENCH_DEVICE"])(local_rank)
         groups = _join(rank, world_size, device, commands, reply)
+        reply({"joined": True, "cores": cores})
         # What was imported stays: only a case's own objects are looked through when it ends.
         gc.collect()
         gc.freeze()
@@ -64,7 +69,6 @@ def _join(rank: int, world_size: int, device: Device, commands: Iterator[dict[st
     if rank == 0:
         reply({"port": store.port})
     dist.init_process_group("gloo", store=store, rank=rank, world_size=world_size, timeout=GROUP_TIMEOUT)
-    reply({"joined": True})
     return RankGroups(device, world_size)
 
 
