@@ -67,7 +67,7 @@ def test_what_is_right_passes(ranks):
             assert status in ("ok", "unsettled"), name
             assert (outcome["passed"], outcome["exchange"]) == (True, "exact"), name
             assert 0 < outcome["max_error"] <= outcome["tolerance"], name
-            assert len(phases) == 8, name
+            assert len(phases) == 10, name
 
 
 def test_a_ring_that_is_right_passes_on_ranks_that_see_little_too():
@@ -80,6 +80,7 @@ def test_a_ring_that_is_right_passes_on_ranks_that_see_little_too():
         for name, (status, reason, outcome, phases) in answer.items():
             assert status in ("ok", "unsettled"), (name, reason)
             assert (outcome["passed"], outcome["exchange"]) == (True, "exact"), name
+            phases = {phase for phase in phases if not phase.startswith("aligned_")}
             exchanged = {"pack_in", "exchange_in", "unpack_in", "pack_out", "exchange_out", "unpack_out"}
             assert set(phases) - exchanged == {"kernel", "merge", "ring_exchange", "end_to_end"}, name
             assert (exchanged & set(phases) == exchanged) == name.startswith("2"), name
