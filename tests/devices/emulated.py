@@ -29,6 +29,9 @@ class Graph:
     def __init__(self):
         self.recorded = []
 
+    def reset(self):
+        self.recorded = []
+
     def replay(self):
         for launch in self.recorded:
             launch()

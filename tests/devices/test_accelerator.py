@@ -80,6 +80,18 @@ def test_what_a_launch_raises_by_itself_is_raised():
     assert_sane(api)
 
 
+def test_what_is_wrong_in_the_capture_alone_is_raised():
+    api = Api()
+
+    def strange():
+        if api.capturing is not None:
+            raise ValueError("only when captured")
+
+    with pytest.raises(ValueError, match="only when captured"):
+        emulated_device(api).capture(strange, 2)
+    assert len(api.streams) == 1
+
+
 def test_memory_that_runs_out_in_the_capture_is_raised_as_such():
     """The capture's end raises over it, and says nothing of memory."""
     api = Api()

@@ -106,11 +106,20 @@ def test_torch_npu_that_binds_is_left_to_it(monkeypatch):
 
 @pytest.fixture
 def gpus(tmp_path):
-    """Three GPUs, as the NVIDIA driver shows them."""
-    for bus, uuid in (("0000:9f:00.0", "GPU-b1"), ("0000:17:00.0", "GPU-a1"), ("0000:c1:00.0", "GPU-a2")):
-        folder = tmp_path / bus
-        folder.mkdir()
-        (folder / "information").write_text(f"Model: \t\t NVIDIA H100\nGPU UUID: \t {uuid}\nBus Location: \t {bus}\n")
+    """Four GPUs as the NVIDIA driver shows them; a container has the files of three."""
+    told = [("0000:9f:00.0", "GPU-b1", 1), ("0000:17:00.0", "GPU-a1", 0), ("0000:c1:00.0", "GPU-a2", 3)]
+    for bus, uuid, minor in [*told, ("0000:a1:00.0", "GPU-c1", 2)]:
+        folder = tmp_path / "gpus" / bus
+        folder.mkdir(parents=True)
+        lines = [
+            "Model: \t\t NVIDIA H100",
+            f"GPU UUID: \t {uuid}",
+            f"Bus Location: \t {bus}",
+            f"Device Minor: \t {minor}",
+        ]
+        (folder / "information").write_text("\n".join(lines) + "\n")
+    for _, _, minor in told:
+        (tmp_path / f"nvidia{minor}").touch()
     return tmp_path
 
 
@@ -120,12 +129,12 @@ def gpus(tmp_path):
         (None, ["0000:17:00.0", "0000:9f:00.0", "0000:c1:00.0", ""]),
         ("2,0", ["0000:c1:00.0", "0000:17:00.0", "", ""]),
         ("GPU-b,GPU-a2", ["0000:9f:00.0", "0000:c1:00.0", "", ""]),
-        ("MIG-1,7,x", ["", "", "", ""]),
+        ("MIG-1,7,x,GPU-c", ["", "", "", ""]),
         ("", ["", "", "", ""]),
     ],
 )
 def test_the_gpus_that_are_visible(gpus, visible, buses):
-    assert nvidia_buses(visible, 4, gpus) == buses
+    assert nvidia_buses(visible, 4, gpus / "gpus", gpus) == buses
 
 
 def test_without_drivers_no_address_is_known(tmp_path, monkeypatch):

@@ -17,10 +17,12 @@ from fiabench.devices.cores import by_neighbour, near
 from fiabench.devices.sensing import SensorsMissing
 
 NVIDIA_GPUS = Path("/proc/driver/nvidia/gpus")
+NVIDIA_FILES = Path("/dev")
 TORCH_NPU_BINDS = "CPU_AFFINITY_CONF"
 """Where it is set, torch_npu binds its threads itself, and better knows which does what."""
 
 _UUID = re.compile(r"^GPU UUID:\s*(\S+)", re.MULTILINE)
+_MINOR = re.compile(r"^Device Minor:\s*(\d+)", re.MULTILINE)
 
 
 def bind(device_name: str, local_rank: int, local_count: int, threads: int) -> list[int] | None:
@@ -77,30 +79,35 @@ def device_buses(device_name: str, count: int) -> list[str]:
     return [""] * count
 
 
-def nvidia_buses(visible: str | None, count: int, gpus: Path = NVIDIA_GPUS) -> list[str]:
+def nvidia_buses(visible: str | None, count: int, gpus: Path = NVIDIA_GPUS, files: Path = NVIDIA_FILES) -> list[str]:
     """As :func:`device_buses`; ``visible`` names devices by number or by the beginning of their UUID.
 
-    Numbers are those of the PCI order, which is CUDA's own where all GPUs of a box are alike.
+    Numbers are those of the PCI order, which is CUDA's own where all GPUs of a box are alike. Those without a file in
+    ``files`` are not this container's.
     """
-    there = sorted(folder.name.lower() for folder in gpus.iterdir()) if gpus.is_dir() else []
-    if visible is None:
-        chosen = there
-    else:
-        uuids = {bus: _uuid(gpus, bus) for bus in there} if "GPU-" in visible else {}
-        chosen = [_named(part.strip(), there, uuids) for part in visible.split(",")]
+    told = {folder.name.lower(): _told(folder) for folder in gpus.iterdir()} if gpus.is_dir() else {}
+    there = sorted(bus for bus, words in told.items() if _is_ours(words, files))
+    chosen = there if visible is None else [_named(part.strip(), there, told) for part in visible.split(",")]
     return (chosen + [""] * count)[:count]
 
 
-def _uuid(gpus: Path, bus: str) -> str:
+def _told(folder: Path) -> str:
+    """What the driver says of one GPU; empty where it does not let."""
     with suppress(OSError):
-        found = _UUID.search((gpus / bus / "information").read_text(encoding="ascii", errors="replace"))
-        return found[1] if found else ""
+        return (folder / "information").read_text(encoding="ascii", errors="replace")
     return ""
 
 
-def _named(name: str, there: list[str], uuids: dict[str, str]) -> str:
+def _is_ours(told: str, files: Path) -> bool:
+    minor = _MINOR.search(told)
+    return minor is None or (files / f"nvidia{minor[1]}").exists()
+
+
+def _named(name: str, there: list[str], told: dict[str, str]) -> str:
+    """The PCI address of the device called ``name``; empty where there is none."""
     if name.isascii() and name.isdigit():
         return there[int(name)] if int(name) < len(there) else ""
+    uuids = {bus: found[1] for bus in there if (found := _UUID.search(told[bus]))}
     return next((bus for bus, uuid in uuids.items() if name.startswith("GPU-") and uuid.startswith(name)), "")
 
 

@@ -4,8 +4,8 @@ What torch leaves behind where a capture fails, and what is done about it here:
 
 - the capture's stream stays the current one: an outer context puts the former back;
 - the allocator goes on as if a capture were under way, and frees less: its pool is closed by hand;
-- in some releases the default generator goes on believing that it is captured: a tiny capture that succeeds sets it
-  right, and proves that the device can be used.
+- the default generator goes on believing that it is captured: resetting the graph sets it right, in some releases only
+  a tiny capture that succeeds, which also proves that the device can be used.
 """
 
 from __future__ import annotations
@@ -92,11 +92,14 @@ class Graphs:
             ):
                 for _ in range(times):
                     launch()
-        except RuntimeError as error:
+        except Exception as error:
+            graph.reset()
             self._close_pool(self.api.current_device(), pool)
             exhausted = next((each for each in chain(error) if self._is_out_of_memory(each)), None)
             if exhausted is not None:
                 raise exhausted from None
+            if not isinstance(error, RuntimeError):
+                raise
             raise CannotCapture(_first_line(error)) from None
         replay: Callable[[], None] = graph.replay
         return replay
