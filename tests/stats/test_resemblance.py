@@ -66,6 +66,13 @@ def test_groups_spread_on_their_own_and_are_judged_together():
     assert [d.ratio for group in apart for d in group] == [d.ratio for d in compare(quiet + loud)]
 
 
+def test_what_noise_hides_is_told_as_a_factor_where_it_is_large():
+    loud = [np.full(10, 1.0), np.full(10, 2.0)]
+    (found,) = compare([(loud, loud)])
+    assert found.visible > 1
+    assert f"differences of a factor of {1 + found.visible:.2g} and more" in found.why
+
+
 def test_the_bound_holds_over_all_groups():
     """A hundred groups of one case each: one by one, each could look changed in one of a hundred comparisons."""
     false = 0

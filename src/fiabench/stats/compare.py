@@ -148,7 +148,8 @@ def _judged(test: _Test, bound: float, relevant: float) -> Difference:
     elif visible > relevant:
         a, b = test.sessions
         verdict = UNDECIDED
-        why = f"{a} and {b} sessions show differences of {visible:.1%} and more, {relevant:.1%} is asked for"
+        shown = f"{visible:.1%}" if visible < 1 else f"a factor of {1 + visible:.2g}"
+        why = f"{a} and {b} sessions show differences of {shown} and more, {relevant:.1%} is asked for"
     else:
         verdict, why = NO_DIFFERENCE, f"{visible:.1%} and more would have been seen"
     ratio = math.exp(test.difference)
