@@ -56,6 +56,7 @@ RUNNING = "running.json"
 @click.option("--out", type=click.Path(path_type=Path), required=True)
 @click.option("--peak-tflops", type=float)
 @click.option("--sessions", type=int, default=1)
+@click.option("--budget")
 def main(
     sweep: str,
     profile: str | None,
@@ -65,6 +66,7 @@ def main(
     out: Path,
     peak_tflops: float | None,
     sessions: int,
+    budget: str | None,
 ) -> None:
     """Measures SWEEP on torchrun's ranks into the run directory --out."""
     if sessions > 1:
@@ -72,6 +74,8 @@ def main(
             f"--sessions: found {sessions} under torchrun, whose ranks live as long as it does; allowed: 1 here, and "
             "`compare` takes several runs"
         )
+    if budget:
+        raise InputError.plain("--budget: is not to be had under torchrun; allowed: sampling: max_seconds in the sweep")
     rank, local_rank = int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"])
     try:
         facts = probe(wanted)

@@ -215,9 +215,13 @@ def test_bad_sweeps_are_refused_before_anything_is_made(write_sweep: Any, start:
         (("run", "quick", "--filter", "seq_len_q=7"), "no case of quick is left"),
         (("show", "/nowhere"), "is no run directory"),
         (("export", "/nowhere", "--format", "xml"), "'xml' is not one of"),
-        (("run", "quick", "--resume", "/nowhere"), "give the directory alone"),
+        (("run", "quick", "--resume", "/nowhere"), "give the directory alone, or a --budget"),
         (("run", "--resume", "/nowhere"), "is no run directory"),
         (("run", "quick", "--peak-tflops", "-1"), "-1"),
+        (("run", "quick", "--budget", "30"), "found '30'; allowed: a time above 0 with s, m or h: 90s, 30m, 1.5h"),
+        (("run", "quick", "--budget", "0m"), "allowed: a time above 0"),
+        (("run", "quick", "--budget", "-5m"), "allowed: a time above 0"),
+        (("run", "quick", "--budget", "1d"), "allowed: a time above 0"),
     ],
 )
 def test_bad_arguments_are_refused_in_one_sentence(arguments: tuple[str, ...], said: str, start: Any) -> None:

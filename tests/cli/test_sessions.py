@@ -134,3 +134,24 @@ def test_ranks_of_two_sessions_are_different_processes(write_sweep: Any, tmp_pat
 def test_a_bad_count_is_refused(count: str, capsys: Any) -> None:
     assert main(["run", "quick", "--sessions", count]) == 2
     assert "--sessions" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_budget_leaves_the_rest_to_resume(write_sweep: Any, tmp_path: Path, capsys: Any) -> None:
+    """Starting ranks alone takes more than a second: one case is tried, no failure, and resume does the rest."""
+    sweep = write_sweep(axes={"seq_len_q": [64, 128, 192], "ulysses": [1]})
+    command = ["run", str(sweep), "--device", "cpu", "--out", str(tmp_path / "out"), "--no-figures"]
+    assert main([*command, "--budget", "1s"]) == 0
+    first = lines_of(tmp_path / "out")
+    assert len(first) == 1
+    assert "The budget is used up: 2 measurements are left" in capsys.readouterr().err
+    header = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert header["finished"] is None
+    assert header["options"]["budget"] == 1
+    assert main(["run", "--resume", str(tmp_path / "out"), "--no-figures", "--budget", "1h"]) == 0
+    lines = lines_of(tmp_path / "out")
+    assert lines[0] == first[0]
+    assert [line["case"]["seq_len_q"] for line in lines] == [64, 128, 192]
+    header = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert header["finished"]
+    assert header["options"]["budget"] == 3600

@@ -12,6 +12,8 @@ MAX_AXIS = 2_000_000
 """Values that one axis may have."""
 
 _SIZE = re.compile(r"([0-9]+) ?(B|KiB|MiB|GiB)")
+_DURATION = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?) ?([smh])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600}
 _FACTOR = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
 
@@ -38,6 +40,14 @@ def parse_bytes(text: str) -> int:
     if not match or int(match[1]) < 1:
         raise ValueError("bytes as a number, or with B, KiB (1024), MiB or GiB")
     return int(match[1]) * _FACTOR[match[2]]
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of `90s`, `30m` or `1.5h`. Raises ValueError for anything else, and for none at all."""
+    match = _DURATION.fullmatch(text.strip())
+    if not match or not float(match[1]):
+        raise ValueError("a time above 0 with s, m or h: 90s, 30m, 1.5h")
+    return float(match[1]) * _SECONDS[match[2]]
 
 
 def stepped(start: int, stop: int, *, step: int | None = None, times: int | None = None) -> list[int]:

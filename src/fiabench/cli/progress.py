@@ -68,8 +68,8 @@ class RunProgress:
         self._announce()
 
     def remaining(self) -> float:
-        """Seconds that the rest will take, by the estimates."""
-        return self._coordinator.pace * self._left[len(self._ahead)]
+        """Seconds that the rest will take, by the estimates, or that the budget leaves it."""
+        return min(self._coordinator.time_left, self._coordinator.pace * self._left[len(self._ahead)])
 
     def ended(self, case: Case, measurement: Measurement) -> None:
         """Takes note of a finished case."""

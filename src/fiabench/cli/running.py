@@ -30,6 +30,7 @@ from fiabench.results.metrics import METRICS
 from fiabench.results.rundir import Run, RunDirectory
 from fiabench.simulation.effects import check_ranks, parse_effects
 from fiabench.simulation.spec import PREFIX, allowed
+from fiabench.workers.budget import Budget
 from fiabench.workers.coordinator import Coordinator
 from fiabench.workers.machine import Machine, find_machine, simulated_machine
 
@@ -51,6 +52,8 @@ class Options:
     """From which a simulated device's noise is drawn."""
     sessions: int = 1
     """How often each case is measured, each time in fresh processes."""
+    budget: float | None = None
+    """Seconds that measuring may take; None for as long as it needs."""
 
 
 def select(sweep: Sweep, filters: tuple[str, ...]) -> tuple[list[Case], Counter[tuple[str, str]]]:
@@ -92,8 +95,11 @@ def start(sweep: Sweep, options: Options, out: Path | None, nodes: int = 1) -> t
     return RunDirectory.create(path, header), machine, Work(cases, options.sessions)
 
 
-def resume(path: Path) -> tuple[RunDirectory, Machine, Work, Run]:
-    """An unfinished run, with what is still to be measured. Raises InputError where it cannot go on here."""
+def resume(path: Path, budget: float | None = None) -> tuple[RunDirectory, Machine, Work, Run]:
+    """An unfinished run, with what is still to be measured, within ``budget`` seconds from now on.
+
+    Raises InputError where it cannot go on here.
+    """
     directory, run = RunDirectory.reopen(path)
     kept = run.header["options"]
     later = {name: kept[name] for name in ("seed", "sessions") if name in kept}  # which older runs lack
@@ -110,6 +116,7 @@ def resume(path: Path) -> tuple[RunDirectory, Machine, Work, Run]:
                 f"{path}: was begun with {name} {_said(run.environment.get(name))}, found {_said(found[name])} here: "
                 "measurements of two boxes or software stacks do not belong into one run"
             )
+    kept["budget"] = budget
     return directory, machine, work, run
 
 
@@ -165,25 +172,27 @@ def measure_cases(
 ) -> None:
     """Does ``work`` into ``directory``, one session after the other, so that an interrupted run has whole ones.
 
-    Shows progress on ``out`` and hands each measurement to ``each``.
+    Within a budget some of it may stay undone, and the run unfinished. Shows progress on ``out`` and hands each
+    measurement to ``each``.
     """
     header = directory.header
-    peak = header["environment"]["peak"]
+    peak, seconds = header["environment"]["peak"], header["options"]["budget"]
+    flops, budget = peak["flops"] if peak else {}, Budget(seconds) if seconds else None
     with (
         _interruptible(),
-        Coordinator(machine, header["sweep"], directory.path / LOGS, peak["flops"] if peak else {}) as coordinator,
+        Coordinator(machine, header["sweep"], directory.path / LOGS, flops, budget) as coordinator,
         RunProgress(out, coordinator) as progress,
     ):
         for session in range(work.sessions):
             due = work.due(session)
             later = [case for other in range(session + 1, work.sessions) for case in work.due(other)]
             progress.expect([*due, *later], f"session {session + 1} of {work.sessions}" if work.sessions > 1 else "")
-            for case, measurement in coordinator.measure(due, session):
+            for case, measurement in coordinator.measure(due, session, later):
                 directory.append(measurement)
                 work.ended([measurement])
                 progress.ended(case, measurement)
                 each(measurement)
-    header["finished"] = now()
+    header["finished"] = None if work.left else now()
     directory.write_header()
     directory.close()
 

@@ -19,6 +19,7 @@ from fiabench.cases.errors import InputError
 from fiabench.cases.expand import LeftOut, expand
 from fiabench.cases.filters import parse_filters
 from fiabench.cases.load import load_sweep
+from fiabench.cases.quantities import parse_duration
 from fiabench.cli import comparing, planning, predicting, running
 from fiabench.cli.checkout import ROOT, find_sweep, sweep_names
 from fiabench.cli.projects import place
@@ -48,6 +49,14 @@ class _Devices(click.Choice[str]):
             load_spec(value)
             return str(value)
         return super().convert(value, param, ctx)
+
+
+def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """Of an option such as `30m`."""
+    try:
+        return None if value is None else parse_duration(value)
+    except ValueError as error:
+        raise click.BadParameter(f"found {value!r}; allowed: {error}", ctx, param) from error
 
 
 _DEVICES = _Devices(["auto", "npu", "cuda", "cpu"])
@@ -171,6 +180,12 @@ def _predict(points: Iterable[Case | LeftOut], device: str, name: str, show: int
     metavar="N",
     help="Measure every case N times, each time in fresh processes.",
 )
+@click.option(
+    "--budget",
+    callback=_seconds,
+    metavar="TIME",
+    help="End within about this time (90s, 30m, 1.5h): each case samples for its share, the rest is left to --resume.",
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Of a simulated device's noise.")
 @click.option("--figures/--no-figures", default=True, show_default=True, help="Draw the figures at the end.")
 @click.option("--json", "as_json", is_flag=True, help="Each measurement as one JSON line on standard output.")
@@ -185,6 +200,7 @@ def run(
     peak_tflops: float | None,
     plants: tuple[str, ...],
     sessions: int,
+    budget: float | None,
     seed: int,
     figures: bool,
     as_json: bool,
@@ -197,15 +213,17 @@ def run(
     notes = console(stderr=True)
     if resume is not None:
         if sweep or profile or filters or out or peak_tflops or projects or plants or seed or sessions > 1:
-            raise InputError.plain("--resume takes the sweep and its options from the run; give the directory alone")
+            raise InputError.plain(
+                "--resume takes the sweep and its options from the run; give the directory alone, or a --budget"
+            )
         with notes.status(_LOOKING):
-            directory, machine, work, before = running.resume(resume)
+            directory, machine, work, before = running.resume(resume, budget)
         notes.print(f"{len(before.lines)} measurements are there, {work.left} to go")
     elif sweep is None:
         raise InputError.plain("run: found no SWEEP; allowed: a path or a name (see `list`), or --resume DIR")
     else:
         loaded = place(load_sweep(find_sweep(sweep), profile), projects)
-        options = running.Options(device, filters, peak_tflops, plants, seed, sessions)
+        options = running.Options(device, filters, peak_tflops, plants, seed, sessions, budget)
         with notes.status(_LOOKING):
             directory, machine, work = running.start(loaded, options, out)
     each: Callable[[Measurement], None] = running.write_json_line if as_json else lambda measurement: None
@@ -216,6 +234,11 @@ def run(
             f"\nInterrupted. Finished cases are kept; go on with: run --resume {directory.path}", soft_wrap=True
         )
         return INTERRUPTED
+    if work.left:
+        notes.print(
+            f"The budget is used up: {work.left} measurements are left; go on with: run --resume {directory.path}",
+            soft_wrap=True,
+        )
     finished = read_run(directory.path)
     if not as_json:
         print_run(console(), finished)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from fiabench.cases.case import Case
 from fiabench.cases.variables import Variables, in_words
 from fiabench.results.measurement import Measurement
+from fiabench.workers.budget import START_SECONDS, Budget, Cost, limited
 from fiabench.workers.group import GroupFailure, RankGroup, SimulatedGroup
 from fiabench.workers.machine import Machine
 from fiabench.workers.merge import merge, unmeasured
@@ -22,6 +23,8 @@ _DEADLINE_FACTOR = 10.0
 _DEADLINE_MOST = 24 * 3600.0
 _PACE_LIMITS = (0.1, 10.0)
 """Estimates are corrected within these: a case of microseconds says little about one of minutes."""
+_FIRST_CALLS = 3
+"""Iterations' time that a case takes before it is warmed up: its inputs, its first call, its check."""
 _STARTS_TRIED = 2
 _NO_VARIABLES = "environment variables, of which a simulated device knows none"
 _GROUPS_A_SESSION = 1_000_000
@@ -31,18 +34,32 @@ SIMULATED_RANK_SECONDS = 0.03
 
 
 class Coordinator:
-    """Measures cases on ``machine``. ``sweep`` is the resolved one of the run, ``logs`` takes the ranks' output."""
+    """Measures cases on ``machine``. ``sweep`` is the resolved one of the run, ``logs`` takes the ranks' output.
 
-    def __init__(self, machine: Machine, sweep: dict[str, Any], logs: Path, peak_flops: dict[str, float]) -> None:
+    ``budget`` is the time that all of them may take; None for as long as they need.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        sweep: dict[str, Any],
+        logs: Path,
+        peak_flops: dict[str, float],
+        budget: Budget | None = None,
+    ) -> None:
         self._machine = machine
         self._projects = sweep.get("projects", {})
         self._stopping = dict(sweep["sampling"])
         self._deadline: float = self._stopping.pop("deadline_seconds")
+        self._limits = self._stopping
+        """As ``_stopping``, for the case at hand."""
+        self._budget = budget
         self._logs = logs
         self._peak_flops = peak_flops
         self._group: RankGroup | None = None
         self._joined = 0.0
         self._pace = 1.0
+        self._paced = False
         self._failed_starts = Counter[tuple[int, Variables]]()
         """By what a group has to be: a value that keeps ranks from starting says nothing about the others."""
         self._simulated_session = 0
@@ -68,23 +85,56 @@ class Coordinator:
         """What ``case`` takes in seconds before :attr:`pace` corrects it; 0 where it will not run."""
         return 0.0 if self._machine.misfit(case) else estimate_seconds(case, self._machine, self._stopping)
 
-    def measure(self, cases: Iterable[Case], session: int = 0) -> Iterator[tuple[Case, Measurement]]:
+    @property
+    def time_left(self) -> float:
+        """Seconds of the budget that are left; infinite without one."""
+        return max(0.0, self._budget.left) if self._budget else float("inf")
+
+    def measure(
+        self, cases: Sequence[Case], session: int = 0, later: Sequence[Case] = ()
+    ) -> Iterator[tuple[Case, Measurement]]:
         """Each case and its measurement in ``session``, as they end: a failure costs its own case only.
 
-        Starts with no group and ends with none, so that what two calls measure shares no process.
+        Starts with no group and ends with none, so that what two calls measure shares no process. Within a budget
+        each case gets its share of the time, ``later`` ones too, and those that it does not suffice for do not come.
 
         Cases of one world size and one setting of the variables should stand together: a change of either starts a
         group.
         """
         self._failed_starts.clear()
         self._simulated_session = session * _GROUPS_A_SESSION
-        for case in cases:
-            measurement = self._left_out(case) or self._tried(case)
+        if self._budget:
+            self._budget.expect([*self._costs(cases), *self._costs(later)])
+        for place, case in enumerate(cases):
+            measurement = self._left_out(case)
+            if measurement is None:
+                if self._budget and not self._affords(case, self._budget, place):
+                    continue
+                measurement = self._tried(case)
             measurement.session = session
             yield case, measurement
         if self._group:
             self._group.close()
             self._group = None
+
+    def _costs(self, cases: Sequence[Case]) -> Iterator[Cost]:
+        """What each of ``cases`` is estimated to take in one session."""
+        before = None
+        for case in cases:
+            whole = self.pace * self.estimate(case)
+            first = min(whole, _FIRST_CALLS * self.pace * self._machine.iteration_seconds(case))
+            fresh = 0.0 if (case.world_size, case.variables) == before else START_SECONDS
+            before = case.world_size, case.variables
+            yield Cost(first + fresh, whole - first)
+
+    def _affords(self, case: Case, budget: Budget, place: int) -> bool:
+        """Whether there is time for ``case``; limits its sampling to its share."""
+        if self.simulated:  # where warming up and sampling take no time of ours
+            return budget.left > 0
+        self._limits = limited(self._stopping, budget.share(place))
+        # Before the first one has shown the pace, an estimate is no reason not to try.
+        least = _FIRST_CALLS * self.pace * self._machine.iteration_seconds(case) if self._paced else 0.0
+        return budget.left > least
 
     def _left_out(self, case: Case) -> Measurement | None:
         """The measurement of a case that is not to be tried here; None for one that is."""
@@ -121,7 +171,7 @@ class Coordinator:
         resolved = case._replace(threads=self._machine.threads(case))
         patience = _DEADLINE_BASE + _DEADLINE_FACTOR * self._pace * self.estimate(case)
         deadline = self._deadline or min(patience, _DEADLINE_MOST)
-        command = {"case": resolved.as_dict(), "stopping": self._stopping, "projects": self._projects}
+        command = {"case": resolved.as_dict(), "stopping": self._limits, "projects": self._projects}
         if self._machine.spec:
             command |= {"simulation": self._machine.facts["simulation"], "session": self._simulated_session}
         return command, deadline
@@ -158,6 +208,7 @@ class Coordinator:
         """Corrects later estimates by how long an iteration really took."""
         total = measurement.value("total")
         if total and not self._machine.spec:
+            self._paced = True
             least, most = _PACE_LIMITS
             self._pace = min(most, max(least, total / self._machine.iteration_seconds(case)))
 
@@ -173,4 +224,4 @@ def estimate_seconds(case: Case, machine: Machine, stopping: dict[str, Any]) -> 
     each = iteration * (1 + (case.exchange != "none" or case.ring > 1) + (case.against != "none"))
     least = min(stopping["min_samples"], 3) if iteration > 1.0 else stopping["min_samples"]
     sampling = max(least * each, min(stopping["max_samples"] * each, stopping["max_seconds"]))
-    return 3 * iteration + min(10 * iteration, stopping["warmup_max_seconds"]) + sampling
+    return _FIRST_CALLS * iteration + min(10 * iteration, stopping["warmup_max_seconds"]) + sampling
