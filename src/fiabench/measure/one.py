@@ -97,6 +97,8 @@ def measure(
         "criterion": stopping.criterion,
         "wanted_half_width": stopping.half_width,
         "sensors": sampled.sensors,
+        "sensors_missing": device.sensors_missing,
+        "capture_refused": device.capture_refused,
         "half_width": sampled.half_width if math.isfinite(sampled.half_width) else None,
         "host_bound": sampled.host_bound,
         "warmup_iterations": sampled.warmup_iterations,

@@ -47,10 +47,10 @@ def _throttling(sensors: dict[str, dict[str, list[float]]]) -> Iterator[str]:
         clocks = np.array(readings.get("clock_mhz", []))
         if clocks.size:
             highest = np.maximum.accumulate(clocks)
-            fall = 1 - clocks / highest
-            worst = int(fall.argmax())
-            if fall[worst] >= CLOCK_FALL:
-                falls.append((float(fall[worst]), rank, float(highest[worst]), float(clocks[worst])))
+            worst = int((clocks / highest).argmin())
+            fall = 1 - float(clocks[worst] / highest[worst])
+            if fall >= CLOCK_FALL:
+                falls.append((fall, rank, float(highest[worst]), float(clocks[worst])))
     for fall, rank, before, after in sorted(falls, reverse=True)[:MOST_NAMED]:
         yield f"throttling: the clock of rank {rank} fell by {percent(fall)}, from {before:.0f} to {after:.0f} MHz"
     if len(falls) > MOST_NAMED:

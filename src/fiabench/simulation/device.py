@@ -28,6 +28,8 @@ class SimulatedDevice:
 
     backend = "simulated"
     timing_method = "event"
+    capture_refused = ""
+    sensors_missing = ""
 
     def __init__(self, name: str, spec: Spec, world: World, rank: int, disturbance: Disturbance) -> None:
         self.name = name

@@ -18,6 +18,8 @@ CORRELATIONS = np.array([0.0, *np.arange(0.5, 0.96, 0.05)])
 INDEPENDENT = 0.55
 """What independence is given beforehand; the rest is spread evenly over the other correlations. More would settle
 correlated noise too early, less would cost independent noise samples: 0.5 one in thirty."""
+LEAST_COUNT = 8
+"""Fewer samples say nothing of dependence and are taken for independent: what is believed beforehand would decide."""
 DEPENDENT = 2.326
 """The lag-one correlation, in its own standard errors, that 1 % of independent series exceed."""
 
@@ -49,14 +51,14 @@ def dependence(samples: np.ndarray, level: float = 0.95) -> Dependence:
     """
     series = np.asarray(samples, dtype=float)
     count = series.size
-    if count < 3:
+    if count < LEAST_COUNT:
         return Dependence(0.0, 1.0, float(count), False)
     scores = normal_scores(series)
     raw = lag_one(scores)
     weights = _weights(scores)
     factors, freedom = _widenings(count)
     widening = _mixture_quantile(weights, factors, freedom, level)
-    correlation = min(max((raw + 1 / count) / (1 - 4 / count), -1.0), 1.0) if count > 4 else raw
+    correlation = min(max((raw + 1 / count) / (1 - 4 / count), -1.0), 1.0)
     detected = (raw + 1 / count) * math.sqrt(count) > DEPENDENT
     return Dependence(correlation, widening, count / widening**2, detected)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fiabench.stats.intervals import median_interval
-from fiabench.stats.pooling import Prior, fit_prior
+from fiabench.stats.pooling import Prior, fit_prior, resemblance_of
 from fiabench.stats.serial import dependence
 
 WITHIN = "within session only"
@@ -59,7 +59,9 @@ def spread_between(cases: Sequence[Sequence[np.ndarray]]) -> Prior | None:
 def spread_of(logs: Sequence[np.ndarray]) -> Prior | None:
     """As :func:`spread_between`, from the logarithms of each case's medians, [sessions]."""
     several = [log for log in logs if log.size > 1]
-    return fit_prior([float(log.var(ddof=1)) for log in several], [log.size - 1 for log in several])
+    variances = [float(log.var(ddof=1)) for log in several]
+    together = resemblance_of([log - log.mean() for log in several])
+    return fit_prior(variances, [log.size - 1 for log in several], together)
 
 
 def over_sessions(sessions: Sequence[np.ndarray], prior: Prior | None = None, level: float = LEVEL) -> Sessions:
