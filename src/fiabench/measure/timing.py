@@ -23,7 +23,7 @@ NEGLIGIBLE = 0.001
 HOST_BOUND = 0.8
 """Where launching takes this part of what it takes on the device, many launches in a row are the host's."""
 SAMPLE_SECONDS = 2e-3
-"""What a sample on an accelerator lasts at least: the microseconds of marks, or of a graph's start, are little of it."""
+"""What a sample on an accelerator lasts at least, so that the microseconds of marks are little of it."""
 MOST_LAUNCHES = 1000
 HOLD = 2.0
 """Before a sample the device is kept busy for this many times what launching takes, so that all is launched before the
@@ -78,7 +78,7 @@ class Timer:
         return seconds / self.launches, launching / self.launches
 
     def begin(self) -> None:
-        """What precedes every iteration: caches emptied, all ranks there, the device kept busy while the host launches."""
+        """What precedes an iteration: caches emptied, all ranks there, the device kept busy while the host launches."""
         if self._cold:
             self._device.flush_cache()
             self._device.synchronize()

@@ -11,7 +11,6 @@ from fiabench.simulation.effects import Disturbance
 from fiabench.simulation.spec import Spec
 from fiabench.simulation.world import World
 
-
 CLOCK_MHZ = 1000.0
 """What a simulated device's sensor says of its clock; no model depends on it."""
 

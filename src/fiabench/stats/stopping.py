@@ -69,7 +69,7 @@ class FixedTime:
             return Decision(False, 1, "no sample yet")
         fitting = int((self.seconds - elapsed) / elapsed * taken)
         if fitting < 1:
-            return Decision(True, 0, f"{taken} samples in {elapsed:.3g} of {self.seconds:.3g} s, and no room for one more")
+            return Decision(True, 0, f"{taken} samples in {elapsed:.3g} of {self.seconds:.3g} s, no room for more")
         return Decision(False, min(fitting, taken), f"{elapsed:.3g} of {self.seconds:.3g} s")
 
 
