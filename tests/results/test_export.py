@@ -159,7 +159,7 @@ def test_parquet_holds_variables_as_words_and_old_runs_defaults():
     old = measurement(seq_len_q=48)
     del old.case["variables"]
     table = table_of(Run(Path("run"), HEADER, [set_to, old]))
-    assert set(table["variables"].to_pylist()) == {"A=1 B=2", ""}
+    assert set(table["variables"].to_pylist()) == {"A=1 B=2", None}
 
 
 def test_parquet_of_nothing_is_a_table_all_the_same():

@@ -36,7 +36,7 @@ def print_run(out: Console, run: Run) -> None:
             out.print(table)
     for line in cells.legend(run.measurements):
         out.print(Text(line, style="dim"))
-    for line in cells.reasons(run.measurements):
+    for line in (*cells.notes(run.measurements), *cells.reasons(run.measurements)):
         out.print(Text(line, style="yellow"))
     for claim, verdict, because in claims.verdicts(run):
         out.print(Text(f"claim {verdict}: {claim} {because}", style=_VERDICTS[verdict]))

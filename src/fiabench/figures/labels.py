@@ -10,6 +10,7 @@ from typing import Any
 from fiabench.results import words
 from fiabench.results.environment import provenance, ran_on
 from fiabench.results.measurement import Measurement
+from fiabench.stats.sessions import WITHIN
 
 SEPARATOR = " · "
 
@@ -100,11 +101,8 @@ def groups(drawn: Sequence[Measurement]) -> str:
 
 def interval_note(drawn: Iterable[Measurement], metric: str) -> str:
     """What the error bars on ``metric`` are."""
-    levels = [measurement.metrics[metric].get("level") for measurement in drawn]
-    known = [level for level in levels if level is not None]
-    lowest = min([0.95, *known])
-    words = "at least " if lowest < 0.95 else ""
-    return f"error bars: {words}{100 * lowest:.0f} % interval of the median, within this session"
+    scopes = {measurement.metrics[metric].get("scope", WITHIN) for measurement in drawn}
+    return f"error bars: 95 % interval of the median, {' or '.join(sorted(scopes)) or WITHIN}"
 
 
 def not_drawn_note(measurements: Sequence[Measurement]) -> str:

@@ -8,8 +8,9 @@ from typing import Any
 from fiabench.results import units
 from fiabench.results.measurement import Measurement
 from fiabench.results.words import essence
+from fiabench.stats.intervals import NORMAL_THEORY
 
-_LEVEL = 0.95
+_FEW = NORMAL_THEORY
 _LONG_REASON = 400
 """Characters from which on a reason is shown by what it comes down to."""
 
@@ -46,6 +47,7 @@ def _latency(measurement: Measurement) -> str:
     marks = "~" if measurement.status == "unsettled" else ""
     marks += "*" if measurement.timing.get("oversubscribed") else ""
     marks += "!" if measurement.timing.get("host_bound") else ""
+    marks += "?" if measurement.flags else ""
     total = measurement.metrics["total"]
     spread = (total["high"] - total["low"]) / (2 * total["value"])
     return f"{units.seconds(total['value'])} ±{units.percent(spread)}{marks}"
@@ -79,11 +81,18 @@ _EXPLAINED = {
     "ratio": "ratio: total / total of the operator measured in turns with it, the median of the pairs and its interval",
     "dispatch_ratio": "dispatch ratio: the same of the host's time to launch it",
     "all_to_all": "a2a: pack + transfer + unpack, both ways; its share is of the sum of the phases; wait is not in it",
+    "transfer_natural": "transfer: each exchange by itself, begun by all ranks together",
     "ring_exchange": "ring: keys and values passed around the ring; merge: partial outputs brought together",
     "closure_residual": "residual: closure, (total without recording - sum of the phases) / total, of the worst rank",
     "padding": "padding: the part of the kernel's rows (heads x tokens) that is none of the model's",
 }
 """Metrics of cells whose short names need words."""
+_METHODS = {
+    "batched": "as the mean of many launches between two marks",
+    "graph": "as the mean of many launches replayed as one graph",
+}
+_NOTES = 15
+"""Doubts that are told; of more the count is."""
 _MARKS: dict[str, tuple[str, Callable[[Measurement], Any]]] = {
     "~": (
         "unsettled: the cap on time or samples came before the interval was as narrow as the sweep asks",
@@ -97,6 +106,7 @@ _MARKS: dict[str, tuple[str, Callable[[Measurement], Any]]] = {
         "oversubscribed: more ranks than cores, which slow each other down as devices of their own would not",
         lambda measurement: measurement.timing.get("oversubscribed"),
     ),
+    "?": ("doubtful: something was found in the samples, see below", lambda measurement: measurement.flags),
 }
 
 
@@ -105,10 +115,13 @@ def legend(measurements: list[Measurement]) -> list[str]:
     measured = [measurement for measurement in measurements if measurement.measured]
     if not measured:
         return _projects(measurements)
-    lines = ["first line: latency of the whole, the median with its 95 % interval (within this session only)"]
-    least = min(measurement.metrics["total"]["level"] for measurement in measured)
-    if least < _LEVEL:
-        lines.append(f"few samples: the weakest of these intervals covers {units.percent(least)} rather than 95 %")
+    lines = [f"first line: latency of the whole, the median with its 95 % interval ({_scope(measured)})"]
+    few = sum(measurement.metrics["total"].get("count", _FEW) < _FEW for measurement in measured)
+    if few:
+        lines.append(f"few samples: of {_cases(few)} the interval rests on Gaussian noise, as less than {_FEW} must")
+    for method, how in _METHODS.items():
+        if count := sum(measurement.timing.get("method") == method for measurement in measured):
+            lines.append(f"{method}: {_cases(count)} timed {how}")
     attention = [measurement for measurement in measured if measurement.case["measure"] != "exchange"]
     lines += [text for metric, text in _EXPLAINED.items() if any(metric in made.metrics for made in attention)]
     if any("peak_memory" in made.metrics and "closure_residual" not in made.metrics for made in attention):
@@ -116,6 +129,26 @@ def legend(measurements: list[Measurement]) -> list[str]:
         lines.append(f"peak: most memory {held} that the case took on a rank")
     lines += [f"{mark} {text}" for mark, (text, holds) in _MARKS.items() if any(map(holds, measured))]
     return lines + _projects(measurements)
+
+
+def _cases(count: int) -> str:
+    return "one case" if count == 1 else f"{count} cases"
+
+
+def _scope(measured: list[Measurement]) -> str:
+    """Whether the intervals hold how sessions differ."""
+    counts = {len(measurement.each_session) for measurement in measured}
+    if counts == {1}:
+        return "within this session only: `--sessions 3` measures how sessions differ"
+    least, most = min(counts), max(counts)
+    return f"over {most if least == most else f'{least} to {most}'} sessions, with how they differ"
+
+
+def notes(measurements: list[Measurement]) -> list[str]:
+    """What is doubtful about those that were measured, a line each."""
+    lines = [f"doubtful: {made.id}: {flag}" for made in measurements if made.measured for flag in made.flags]
+    beyond = len(lines) - _NOTES
+    return lines if beyond <= 0 else [*lines[:_NOTES], f"doubtful: {beyond} more (`show --json` has all)"]
 
 
 def _projects(measurements: list[Measurement]) -> list[str]:

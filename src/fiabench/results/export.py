@@ -21,8 +21,9 @@ def to_csv(run: Run) -> str:
     """One row a case: its fields, its status, and for each metric the value with its interval, in SI units."""
     rows = []
     for measurement in run.measurements:
-        case = measurement.point.as_dict() | measurement.case
-        row = {"id": measurement.id, **case, "status": measurement.status, "reason": measurement.reason}
+        row = {"id": measurement.id, **_fields(measurement), "status": measurement.status, "reason": measurement.reason}
+        row["doubts"] = "; ".join(measurement.flags) or None
+        row["sessions"] = len(measurement.each_session)
         projects = measurement.timing.get("projects", {})
         row["projects"] = "; ".join(f"{name}: {cells.origin_name(found)}" for name, found in projects.items()) or None
         row["oversubscribed"] = measurement.timing.get("oversubscribed")
@@ -75,15 +76,18 @@ def to_parquet(run: Run) -> bytes:
 
 def _sample_fields(run: Run, line: Measurement) -> dict[str, Any]:
     """What is said of every sample of a line: how the case ended, what it ran on, its fields."""
-    case = line.point.as_dict() | line.case
-    variables = " ".join(f"{name}={value}" for name, value in case["variables"].items())
     return {
         "status": line.status,
         "operator": run.environment["operator"],
         "simulated": is_simulated(run.environment),
-        **case,
-        "variables": variables,
+        **_fields(line),
     }
+
+
+def _fields(line: Measurement) -> dict[str, Any]:
+    """The case's fields, each one value."""
+    case = line.point.as_dict() | line.case
+    return case | {"variables": " ".join(f"{name}={value}" for name, value in case["variables"].items()) or None}
 
 
 def to_json(run: Run) -> str:
@@ -102,7 +106,8 @@ def to_markdown(run: Run, headline: str) -> str:
             texts = ["<br>".join(line for made in found for line in cells.cell(made)) for found in row]
             lines.append(_row(["<br>".join(title), *texts]))
         lines.append("")
-    lines += [f"- {line}" for line in (*cells.legend(run.measurements), *cells.reasons(run.measurements))]
+    made = run.measurements
+    lines += [f"- {line}" for line in (*cells.legend(made), *cells.notes(made), *cells.reasons(made))]
     lines += [f"- claim {verdict}: {claim} {because}" for claim, verdict, because in verdicts(run)]
     return "\n".join(lines) + "\n"
 

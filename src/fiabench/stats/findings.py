@@ -23,10 +23,13 @@ class Findings:
     outliers: int
 
     def flags(self) -> tuple[str, ...]:
-        """What makes the median doubtful, as words; none for a series that is steady noise around one level."""
-        words = [describe_change(change) for change in self.changes[:1]]
-        if len(self.modes) > 1:
-            words.append(describe_modes(self.modes))
+        """What makes the median doubtful, as words; none for a series that is steady noise around one level.
+
+        A change of level makes modes of its own and neighbours alike, so it alone is told where there is one.
+        """
+        if self.changes:
+            return (describe_change(self.changes[0]),)
+        words = [describe_modes(self.modes)] if len(self.modes) > 1 else []
         if self.dependence.detected:
             found = self.dependence
             words.append(
