@@ -165,9 +165,10 @@ def test_phases_shorter_than_their_launches_are_queued_behind_a_busy_device():
     assert result.timing["host_bound"] is False
 
 
-def test_outside_code_is_not_simulated():
+def test_what_the_model_does_not_know_is_not_simulated():
     case = ULYSSES._replace(against="sdpa")
     assert simulate(case)[0].status == "unsupported"
+    assert "cold cache" in simulate(ULYSSES._replace(cache="cold"))[0].reason
     fp32 = ULYSSES._replace(dtype="fp32")
     assert "fp32" in simulate(fp32)[0].reason
 

@@ -9,6 +9,7 @@ import json
 from typing import Any
 
 from fiabench.cases.errors import InputError
+from fiabench.cases.variables import in_words
 from fiabench.results import cells, pivot
 from fiabench.results.claims import verdicts
 from fiabench.results.environment import is_simulated
@@ -87,7 +88,7 @@ def _sample_fields(run: Run, line: Measurement) -> dict[str, Any]:
 def _fields(line: Measurement) -> dict[str, Any]:
     """The case's fields, each one value."""
     case = line.point.as_dict() | line.case
-    return case | {"variables": " ".join(f"{name}={value}" for name, value in case["variables"].items()) or None}
+    return case | {"variables": in_words(case["variables"].items()) or None}
 
 
 def to_json(run: Run) -> str:

@@ -77,6 +77,8 @@ def _unsupported(spec: Spec, case: Case, device: str, projects: Projects) -> str
     outside = [name for name in (case.op, case.exchange, case.against) if name in projects]
     if outside:
         return f"{outside[0]} is an outside project's code, which is not simulated"
+    if case.cache == "cold":
+        return "cold cache: the model knows no caches"
     if case.against != "none":
         return "operators in turns: the model gives all operators one duration"
     if reason := model.unsupported(case, spec) or exchanges.unsupported(case):
