@@ -14,8 +14,8 @@ CHANGED = frozenset({SLOWER, FASTER})
 
 
 def alone(seeds: int, count: int, change: float) -> dict[str, float]:
-    """One case with ``count`` sessions a side, B slower by ``change``: how often changed, undecided, and what was
-    visible at the median."""
+    """One case with ``count`` sessions a side, B slower by ``change``: how often changed, undecided, how often what
+    was visible is told, and what that was at the median."""
     found = []
     for seed in range(seeds):
         source = np.random.default_rng([seed, count, round(1e4 * change)])
@@ -26,6 +26,7 @@ def alone(seeds: int, count: int, change: float) -> dict[str, float]:
     return {
         "changed": sum(verdict in CHANGED for verdict in verdicts) / seeds,
         "undecided": verdicts.count("undecided") / seeds,
+        "told": sum(difference.visible is not None for difference in found) / seeds,
         "median_visible": float(np.median([difference.visible or np.nan for difference in found])),
     }
 

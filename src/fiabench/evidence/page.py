@@ -1,0 +1,77 @@
+"""docs/accuracy.md: the rows as a page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from typing import NamedTuple
+
+from fiabench.evidence.rows import MISSED, Row
+from fiabench.evidence.words import CHAPTERS
+
+_WIDTH = 128
+
+
+class Study(NamedTuple):
+    """Everything that one call of the command found."""
+
+    rows: list[Row]
+    seeds: int
+    rounds: int
+    machine: str
+    """In words."""
+    commit: str
+    seconds: float
+
+
+def page(study: Study) -> str:
+    """The page as Markdown."""
+    return "\n".join([*_head(study), *_chapters(study.rows), *_misses(study.rows)]) + "\n"
+
+
+def _head(study: Study) -> Iterator[str]:
+    yield "# How far the numbers can be trusted"
+    yield ""
+    yield from _wrapped(
+        "Written by `python -m fiabench.evidence --write docs/accuracy.md`, which runs everything below: change the "
+        "code, not this page. Rates come from the engine on the [simulated device](simulation.md), where the truth is "
+        "planted, from real ranks over Gloo, and from bare series. All is simulated but what says CPU or real."
+    )
+    yield ""
+    yield f"- seeds: {study.seeds:,} from 0 on to each kind of noise and to sessions; half as many to a slow rank and"
+    yield "  to unpooled comparisons, a tenth to delays and pooled ones, a twentieth to a hundred cases at once"
+    yield f"- on real ranks: {study.rounds} alternating pairs, {study.rounds * 3 // 10} samples of an attention"
+    yield f"- machine: {study.machine}; commit {study.commit}"
+    yield f"- took: {study.seconds / 60:.1f} minutes"
+
+
+def _chapters(rows: Iterable[Row]) -> Iterator[str]:
+    for chapter, found in groupby(
+        sorted(rows, key=lambda row: list(CHAPTERS).index(row.chapter)), lambda row: row.chapter
+    ):
+        yield from ("", f"## {chapter}", "")
+        yield from _wrapped(CHAPTERS[chapter])
+        yield from ("", "| what | found | target | verdict |", "|---|---|---|---|")
+        for row in found:
+            yield f"| {row.what} | {row.found} | {row.target} | {row.verdict} |"
+
+
+def _misses(rows: list[Row]) -> Iterator[str]:
+    missed = [row for row in rows if row.verdict == MISSED]
+    yield from ("", "## What misses its target", "")
+    if not missed:
+        yield "Nothing did in this run."
+    for row in missed:
+        why = row.why or "no reason is known"
+        yield from _wrapped(f"- {row.what}: {row.found}, asked for {row.target}. Why: {why}.", "  ")
+
+
+def _wrapped(text: str, indent: str = "") -> Iterator[str]:
+    line = ""
+    for word in text.split():
+        if line and len(line) + 1 + len(word) > _WIDTH:
+            yield line
+            line = indent + word
+        else:
+            line = f"{line} {word}" if line else word
+    yield line
