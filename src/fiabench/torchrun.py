@@ -56,6 +56,7 @@ RUNNING = "running.json"
 @click.option("--out", type=click.Path(path_type=Path), required=True)
 @click.option("--peak-tflops", type=float)
 @click.option("--sessions", type=int, default=1)
+@click.option("--cross-check")
 @click.option("--budget")
 def main(
     sweep: str,
@@ -66,6 +67,7 @@ def main(
     out: Path,
     peak_tflops: float | None,
     sessions: int,
+    cross_check: str | None,
     budget: str | None,
 ) -> None:
     """Measures SWEEP on torchrun's ranks into the run directory --out."""
@@ -74,6 +76,8 @@ def main(
             f"--sessions: found {sessions} under torchrun, whose ranks live as long as it does; allowed: 1 here, and "
             "`compare` takes several runs"
         )
+    if cross_check:
+        raise InputError.plain("--cross-check: is not to be had under torchrun; allowed: a run on one node without it")
     if budget:
         raise InputError.plain("--budget: is not to be had under torchrun; allowed: sampling: max_seconds in the sweep")
     rank, local_rank = int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"])

@@ -128,6 +128,22 @@ def test_each_setting_of_the_variables_has_ranks_of_its_own(write_sweep: Any, st
     assert "OMP_SCHEDULE=static" in err
 
 
+@pytest.mark.slow
+def test_a_cross_check_says_which_kernels_ran(write_sweep: Any, start: Any, tmp_path: Path) -> None:
+    sweep = write_sweep(axes={"seq_len_q": [256], "ulysses": [1, 2]})
+    out = tmp_path / "out"
+    code, printed, err = start(
+        "run", sweep, "--device", "cpu", "--out", out, "--no-figures", "--cross-check", "profiler"
+    ).wait()
+    assert code == 0, err
+    alone, shared = (line["timing"]["cross_check"] for line in lines_of(out))
+    assert alone["0"]["collectives"] == []
+    assert [found["collectives"] for found in shared.values()] == 2 * [["gloo:all_to_all"]]
+    assert any("attention" in kernel["name"] for kernel in alone["0"]["kernels"])
+    assert all("peak_memory" not in line["metrics"] for line in lines_of(out)), "the profiler's memory would be in it"
+    assert "gloo:all_to_all" in printed
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself(command: str, start: Any) -> None:
     code, out, _ = start(command, "--help").wait()
@@ -218,6 +234,8 @@ def test_bad_sweeps_are_refused_before_anything_is_made(write_sweep: Any, start:
         (("run", "quick", "--resume", "/nowhere"), "give the directory alone, or a --budget"),
         (("run", "--resume", "/nowhere"), "is no run directory"),
         (("run", "quick", "--peak-tflops", "-1"), "-1"),
+        (("run", "quick", "--device", "sim:910b3", "--cross-check", "profiler"), "on which no kernel runs"),
+        (("run", "quick", "--cross-check", "guess"), "'guess' is not one of"),
         (("run", "quick", "--budget", "30"), "found '30'; allowed: a time above 0 with s, m or h: 90s, 30m, 1.5h"),
         (("run", "quick", "--budget", "0m"), "allowed: a time above 0"),
         (("run", "quick", "--budget", "-5m"), "allowed: a time above 0"),

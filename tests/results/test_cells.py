@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fiabench.results.cells import cell, legend, notes, origin_name, reasons
+from fiabench.results.cells import cell, cross_checks, legend, notes, origin_name, reasons
 from tests.results.samples import measurement
 
 
@@ -121,6 +121,16 @@ def test_doubts_are_marked_and_told_and_never_too_many():
     many = notes(20 * [doubtful])
     assert len(many) == 16
     assert many[-1] == "doubtful: 25 more (`show --json` has all)"
+
+
+def test_what_a_profiler_saw_is_told_in_a_line():
+    kernels = [{"name": name, "per_iteration": 1.0, "seconds": 1e-3 * (4 - place)} for place, name in enumerate("abcd")]
+    seen = {"method": "profiler", "kernels": kernels, "ratio": 0.98}
+    made = measurement(timing={"cross_check": {"0": seen, "1": seen}})
+    (line,) = cross_checks([made, measurement()])
+    assert line == f"profiler: {made.id}: a 4.00 ms, b 3.00 ms, c 2.00 ms; in all 98 % of what was measured"
+    missing = measurement(timing={"cross_check": {"0": {"method": "mspti", "missing": "no mspti"}}})
+    assert cross_checks([missing]) == [f"mspti: {missing.id}: no mspti"]
 
 
 ORIGIN = {"path": "../x", "file": "/x/sglang/fa.py", "commit": "0123456789abcdef", "dirty": True, "version": "0.5.11"}

@@ -54,6 +54,8 @@ class Options:
     """How often each case is measured, each time in fresh processes."""
     budget: float | None = None
     """Seconds that measuring may take; None for as long as it needs."""
+    cross_check: str = ""
+    """By what each case is looked at once more: `profiler`, `mspti`, or not at all."""
 
 
 def select(sweep: Sweep, filters: tuple[str, ...]) -> tuple[list[Case], Counter[tuple[str, str]]]:
@@ -102,7 +104,7 @@ def resume(path: Path, budget: float | None = None) -> tuple[RunDirectory, Machi
     """
     directory, run = RunDirectory.reopen(path)
     kept = run.header["options"]
-    later = {name: kept[name] for name in ("seed", "sessions") if name in kept}  # which older runs lack
+    later = {name: kept[name] for name in ("seed", "sessions", "cross_check") if name in kept}  # which older runs lack
     later["plants"] = tuple(kept.get("plants", ()))
     options = Options(run.environment["device"], tuple(kept["filters"]), kept["peak_tflops"], **later)
     cases, _ = select(Sweep.from_resolved(run.header["sweep"]), options.filters)
@@ -128,6 +130,10 @@ def _said(value: Any) -> str:
 
 def _machine(options: Options) -> Machine:
     """What ``options`` ask for. Raises InputError where it is not there, or takes nothing planted."""
+    if options.device.startswith(PREFIX) and options.cross_check:
+        raise InputError.plain(
+            f"--cross-check: found --device {options.device}, on which no kernel runs; leave one out"
+        )
     if options.device.startswith(PREFIX):
         return simulated_machine(options.device, options.plants, options.seed)
     if options.plants or options.seed:
@@ -178,9 +184,10 @@ def measure_cases(
     header = directory.header
     peak, seconds = header["environment"]["peak"], header["options"]["budget"]
     flops, budget = peak["flops"] if peak else {}, Budget(seconds) if seconds else None
+    cross_check = header["options"].get("cross_check", "")
     with (
         _interruptible(),
-        Coordinator(machine, header["sweep"], directory.path / LOGS, flops, budget) as coordinator,
+        Coordinator(machine, header["sweep"], directory.path / LOGS, flops, budget, cross_check) as coordinator,
         RunProgress(out, coordinator) as progress,
     ):
         for session in range(work.sessions):

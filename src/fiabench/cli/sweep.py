@@ -181,6 +181,11 @@ def _predict(points: Iterable[Case | LeftOut], device: str, name: str, show: int
     help="Measure every case N times, each time in fresh processes.",
 )
 @click.option(
+    "--cross-check",
+    type=click.Choice(["profiler", "mspti"]),
+    help="Look at each case once more with a profiler: which kernels ran, and whether they add up.",
+)
+@click.option(
     "--budget",
     callback=_seconds,
     metavar="TIME",
@@ -200,6 +205,7 @@ def run(
     peak_tflops: float | None,
     plants: tuple[str, ...],
     sessions: int,
+    cross_check: str | None,
     budget: float | None,
     seed: int,
     figures: bool,
@@ -212,7 +218,18 @@ def run(
         os.execv(sys.executable, [sys.executable, "-m", "fiabench.torchrun", *sys.argv[2:]])
     notes = console(stderr=True)
     if resume is not None:
-        if sweep or profile or filters or out or peak_tflops or projects or plants or seed or sessions > 1:
+        if (
+            sweep
+            or profile
+            or filters
+            or out
+            or peak_tflops
+            or projects
+            or plants
+            or seed
+            or sessions > 1
+            or cross_check
+        ):
             raise InputError.plain(
                 "--resume takes the sweep and its options from the run; give the directory alone, or a --budget"
             )
@@ -223,7 +240,7 @@ def run(
         raise InputError.plain("run: found no SWEEP; allowed: a path or a name (see `list`), or --resume DIR")
     else:
         loaded = place(load_sweep(find_sweep(sweep), profile), projects)
-        options = running.Options(device, filters, peak_tflops, plants, seed, sessions, budget)
+        options = running.Options(device, filters, peak_tflops, plants, seed, sessions, budget, cross_check or "")
         with notes.status(_LOOKING):
             directory, machine, work = running.start(loaded, options, out)
     each: Callable[[Measurement], None] = running.write_json_line if as_json else lambda measurement: None

@@ -36,6 +36,8 @@ def print_run(out: Console, run: Run) -> None:
             out.print(table)
     for line in cells.legend(run.measurements):
         out.print(Text(line, style="dim"))
+    for line in cells.cross_checks(run.measurements):
+        out.print(Text(line, style="dim"))
     for line in (*cells.notes(run.measurements), *cells.reasons(run.measurements)):
         out.print(Text(line, style="yellow"))
     for claim, verdict, because in claims.verdicts(run):

@@ -10,6 +10,7 @@ import torch
 
 from fiabench.cases.case import Case
 from fiabench.devices.base import Device
+from fiabench.measure import cross_check as cross_checks
 from fiabench.measure.build import REAL, Assembly
 from fiabench.measure.check import check_attention
 from fiabench.measure.pipeline import Pipeline
@@ -51,10 +52,13 @@ def measure(
     stopping: Stopping,
     projects: Projects,
     assembly: Assembly = REAL,
+    cross_check: str = "",
 ) -> Outcome:
     """Measures ``case`` on this rank, as ``assembly`` builds it. Raises what the operator or an exchange raises.
 
-    Every rank of ``groups`` calls this with the same case; they leave it with the same status, or raise.
+    ``cross_check`` is one of :data:`fiabench.measure.cross_check.METHODS`, to look once more with a profiler when all
+    samples are taken; the peak memory is then not told, as the profiler's is in it. Every rank of ``groups`` calls this
+    with the same case; they leave it with the same status, or raise.
     """
     reason = assembly.unsupported(case, device.name, projects)
     if reason:
@@ -111,7 +115,9 @@ def measure(
     reason = "" if sampled.settled else _unsettled(sampled, stopping)
     status = "ok" if sampled.settled else "unsettled"
     peak_memory = None
-    if baseline is None:  # with another operator's buffers beside its own the peak would be neither's
+    if cross_check:
+        timing["cross_check"] = cross_checks.cross_check(pipeline, device, groups, cross_check)
+    elif baseline is None:  # with another operator's buffers beside its own the peak would be neither's
         del pipeline
         peak_memory = device.peak_memory()
     return Outcome(status, reason, check, timing, dict(sampled.seconds), peak_memory)

@@ -91,6 +91,8 @@ _METHODS = {
     "batched": "as the mean of many launches between two marks",
     "graph": "as the mean of many launches replayed as one graph",
 }
+_KERNELS = 3
+"""The longest kernels that a profiler saw, as far as they are told."""
 _NOTES = 15
 """Doubts that are told; of more the count is."""
 _MARKS: dict[str, tuple[str, Callable[[Measurement], Any]]] = {
@@ -149,6 +151,22 @@ def notes(measurements: list[Measurement]) -> list[str]:
     lines = [f"doubtful: {made.id}: {flag}" for made in measurements if made.measured for flag in made.flags]
     beyond = len(lines) - _NOTES
     return lines if beyond <= 0 else [*lines[:_NOTES], f"doubtful: {beyond} more (`show --json` has all)"]
+
+
+def cross_checks(measurements: list[Measurement]) -> list[str]:
+    """What a profiler saw of each case's first rank, a line each."""
+    lines = []
+    for made in measurements:
+        found = made.timing.get("cross_check", {}).get("0")
+        if not found:
+            continue
+        if "missing" in found:
+            lines.append(f"{found['method']}: {made.id}: {found['missing']}")
+            continue
+        kernels = [f"{kernel['name']} {units.seconds(kernel['seconds'])}" for kernel in found["kernels"][:_KERNELS]]
+        share = f"{units.percent(found['ratio'])} of what was measured"
+        lines.append(f"{found['method']}: {made.id}: {', '.join(kernels)}; in all {share}")
+    return lines
 
 
 def _projects(measurements: list[Measurement]) -> list[str]:

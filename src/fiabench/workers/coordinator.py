@@ -36,7 +36,8 @@ SIMULATED_RANK_SECONDS = 0.03
 class Coordinator:
     """Measures cases on ``machine``. ``sweep`` is the resolved one of the run, ``logs`` takes the ranks' output.
 
-    ``budget`` is the time that all of them may take; None for as long as they need.
+    ``budget`` is the time that all of them may take; None for as long as they need. ``cross_check`` is how each is
+    looked at once more, as :func:`fiabench.measure.one.measure` has it.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Coordinator:
         logs: Path,
         peak_flops: dict[str, float],
         budget: Budget | None = None,
+        cross_check: str = "",
     ) -> None:
         self._machine = machine
         self._projects = sweep.get("projects", {})
@@ -54,6 +56,7 @@ class Coordinator:
         self._limits = self._stopping
         """As ``_stopping``, for the case at hand."""
         self._budget = budget
+        self._cross_check = cross_check
         self._logs = logs
         self._peak_flops = peak_flops
         self._group: RankGroup | None = None
@@ -172,6 +175,8 @@ class Coordinator:
         patience = _DEADLINE_BASE + _DEADLINE_FACTOR * self._pace * self.estimate(case)
         deadline = self._deadline or min(patience, _DEADLINE_MOST)
         command = {"case": resolved.as_dict(), "stopping": self._limits, "projects": self._projects}
+        if self._cross_check:
+            command["cross_check"] = self._cross_check
         if self._machine.spec:
             command |= {"simulation": self._machine.facts["simulation"], "session": self._simulated_session}
         return command, deadline

@@ -47,7 +47,12 @@ def merge(case: Case, answers: list[dict[str, Any]], machine: Machine, peak_flop
         first_call = max(outcome["timing"]["first_iteration_seconds"] for outcome in outcomes)
         merged.metrics = metrics.compute(case, merged.samples, peak_flops, peak_memory, first_call)
         residual, sensors = merged.value("closure_residual"), merged.timing["sensors"]
-        merged.timing["flags"] = doubts(case, merged.samples, residual, sensors, merged.timing["wanted_half_width"])
+        flags = doubts(case, merged.samples, residual, sensors, merged.timing["wanted_half_width"])
+        if "cross_check" in merged.timing:
+            merged.timing["cross_check"] = {rank: timing["cross_check"] for rank, timing in timings.items()}
+            seen = [flag for found in merged.timing["cross_check"].values() for flag in found.get("flags", [])]
+            flags += dict.fromkeys(seen)
+        merged.timing["flags"] = flags
     return merged
 
 

@@ -76,8 +76,9 @@ def run_case(command: dict[str, Any], device: Any, groups: Any, measure: Callabl
     """Runs one case by ``measure``; whatever it raises becomes the outcome's status and reason."""
     case = Case.from_dict(command["case"])
     torch.set_num_threads(case.threads)
+    beside = {"cross_check": command["cross_check"]} if command.get("cross_check") else {}
     try:
-        outcome = measure(case, device, groups, Stopping(**command["stopping"]), command["projects"])
+        outcome = measure(case, device, groups, Stopping(**command["stopping"]), command["projects"], **beside)
     except Exception as error:  # a rank reports any failure of a case and goes on to the next
         status = "out_of_memory" if device.is_out_of_memory(error) else "error"
         outcome = Outcome(status, f"{type(error).__name__}: {error}")
