@@ -44,7 +44,7 @@ class Alone:
 
 def kernel_case(**fields: Any) -> Case:
     """A kernel alone, on one rank."""
-    case = {
+    case: dict[str, Any] = {
         "measure": "kernel",
         "op": "fia",
         "layout": "BNSD",
