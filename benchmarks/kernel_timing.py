@@ -125,7 +125,7 @@ def time_peers(lines: list[dict[str, Any]], device: str) -> dict[str, dict[str, 
 
 
 def run_peers(work: dict[str, Any]) -> dict[str, dict[str, float | None]]:
-    """In the process that :func:`time_peers` starts: seconds of a launch by an event pair around it, and by do_bench."""
+    """In the process that :func:`time_peers` starts: seconds of a launch by event pairs and do_bench, by case id."""
     if work["device"] == "cpu":
         return {}
     from fiabench import devices, ops
@@ -171,8 +171,8 @@ def show(rows: list[Row]) -> None:
         apart = row.ours / row.profiler - 1 if row.profiler else math.nan
         print(
             f"{row.operator:<18}{row.heads:>6}{row.tokens:>8,}{_us(row.ours)}{_us(row.profiler)}{apart:>+8.1%}  "
-            f"{_verdict(row.near):<8}{row.spread:>9.2%}  {_verdict(row.agree):<8}{_us(row.event_pair)}{_us(row.do_bench)}"
-            f"  {row.method}"
+            f"{_verdict(row.near):<8}{row.spread:>9.2%}  {_verdict(row.agree):<8}"
+            f"{_us(row.event_pair)}{_us(row.do_bench)}  {row.method}"
         )
 
 
@@ -201,11 +201,11 @@ def main() -> None:
         print(json.dumps([row._asdict() | {"near": row.near, "agree": row.agree} for row in rows], indent=2))
     else:
         show(rows)
-        print(
-            f"asked for: within {NEAR:.0%} or {1e6 * SHORT:.1f} us of the profiler; sessions of {1e3 * LONG:g} ms and"
-        )
-        print(f"more within {AGREE:.0%} of each other. {options.sessions} sessions on {options.device}", end="")
-        print("" if options.device == "npu" else ", no NPU figures")
+        near = f"within {NEAR:.0%} or {1e6 * SHORT:.1f} us of the profiler, whichever is more"
+        print(f"asked for: {near}; medians of {1e3 * LONG:g} ms and more within {AGREE:.0%} of each other")
+        print(f"{options.sessions} sessions on {options.device}")
+        if options.device != "npu":
+            print("no NPU figures")
 
 
 if __name__ == "__main__":
