@@ -212,6 +212,16 @@ class TestMemory:
     def test_what_the_cpu_says_holds(self, plain):
         assert memory.out_of_memory(plain).holds
 
+    def test_memory_that_never_ends_is_found(self, monkeypatch):
+        class Boundless(Queued):
+            @classmethod
+            def describe(cls):
+                return {"memory_bytes": 512}
+
+        found = memory.out_of_memory(Boundless(0))
+        assert not found.holds
+        assert found.found == "1024 bytes were granted"
+
     @pytest.mark.parametrize(("answer", "words"), [(False, "NOT recognised"), (True, "mistaken")])
     def test_a_device_that_knows_no_words_or_takes_all_for_it_is_found(self, plain, answer, words):
         plain.is_out_of_memory = lambda error: answer
@@ -249,6 +259,13 @@ class TestOperator:
         told = verdict(CLAIMS[name], plain)
         assert told["verdict"] == OK
         assert "fiabench (emulated)" in told["found"]
+
+    def test_the_operator_under_test_has_to_be_there_and_its_siblings_need_not(self, plain, monkeypatch):
+        monkeypatch.setattr(operator, "unsupported", lambda case, device, projects: f"there is no {case.op}")
+        told = verdict(CLAIMS["fia_values"], plain)
+        assert (told["verdict"], told["found"]) == (FAILED, "there is no fia")
+        told = verdict(CLAIMS["fia_v2_values"], plain)
+        assert (told["verdict"], told["found"]) == (SKIPPED, "there is no fia_v2")
 
     def test_an_operator_that_forgets_the_scale_is_found(self, plain, monkeypatch):
         from fiabench.ops import fia
