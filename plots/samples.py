@@ -296,8 +296,8 @@ def draw_clocks(axes: Axes, clocks: list[tuple[str, np.ndarray, np.ndarray]], ro
 def entitle(axes: Axes, name: str, said: str, columns: int) -> None:
     """The case's name above the panel, and between them its doubt."""
     below = textwrap.wrap(said, DOUBT_CHARACTERS * columns, max_lines=DOUBT_LINES, placeholder=" ...")
-    above = textwrap.fill(name, TITLE_CHARACTERS * columns)
-    axes.set_title(above, pad=6 + 1.3 * DOUBT_SIZE * len(below), fontsize=14)
+    above = labels.wrapped(name.split(labels.SEPARATOR), TITLE_CHARACTERS * columns)
+    axes.set_title("\n".join(above), pad=6 + 1.3 * DOUBT_SIZE * len(below), fontsize=14)
     text = axes.annotate(
         "\n".join(below),
         (0, 1),
