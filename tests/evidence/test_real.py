@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from fiabench.evidence import real
 from fiabench.evidence.ranks import on_ranks
+
+pytestmark = pytest.mark.slow
 
 
 def raise_on_one(groups, device):
@@ -15,7 +18,7 @@ def raise_on_one(groups, device):
 
 
 def who(groups, device, word):
-    return word, groups.rank, groups.gather(real.torch.tensor([float(groups.rank)])).sum().item()
+    return word, groups.rank, groups.gather(torch.tensor([float(groups.rank)])).sum().item()
 
 
 def test_ranks_answer_in_order():

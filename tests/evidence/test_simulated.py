@@ -23,6 +23,7 @@ from fiabench.evidence.planted import (
 from fiabench.evidence.simulated import measure, outcome_of, rates
 from fiabench.simulation.effects import noise, parse_effects
 
+pytestmark = pytest.mark.slow
 SEEDS = 30
 
 
@@ -51,10 +52,17 @@ def test_equal_modes_never_settle_silently(kind):
     assert rates(kind.name, 12)["modes_or_unsettled"] >= 0.85
 
 
-@pytest.mark.parametrize("kind", [*DRIFTING, *THROTTLED], ids=lambda kind: kind.name)
-def test_changes_of_level_are_named(kind):
+@pytest.mark.parametrize("kind", DRIFTING, ids=lambda kind: kind.name)
+def test_drift_is_named(kind):
     found = rates(kind.name, 12)
-    assert found["changed_of_disturbed"] >= 0.85
+    assert found["changed"] >= 0.8
+    assert found["confidently_wrong"] <= 0.2
+
+
+@pytest.mark.parametrize("kind", THROTTLED, ids=lambda kind: kind.name)
+def test_throttling_is_named_where_samples_were_taken_of_it(kind):
+    found = rates(kind.name, 12)
+    assert found["changed_of_disturbed"] >= 0.7
     assert found["disturbed"] >= 0.5
     assert found["confidently_wrong"] <= 0.2
 

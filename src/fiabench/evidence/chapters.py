@@ -83,9 +83,11 @@ def _wrong(rates: Rates, sessions: dict[int, dict[str, float]], pooled: float) -
 
 
 def _flags(rates: Rates, ranks: list[Ranks]) -> Iterator[Row]:
-    for kind in (*DRIFTING, *THROTTLED):
-        why = words.LATE_STEP if kind in THROTTLED else ""
-        yield row(FLAGS, f"{kind.name}: flagged", rates[kind.name]["changed_of_disturbed"], least=95, why=why)
+    for kind in DRIFTING:
+        yield row(FLAGS, f"{kind.name}: flagged", rates[kind.name]["changed"], least=95)
+    for kind in THROTTLED:
+        seen = rates[kind.name]["changed_of_disturbed"]
+        yield row(FLAGS, f"{kind.name}: flagged", seen, least=95, why=words.LATE_STEP)
     yield row(FLAGS, "slow rank, 5 %: named, and alone", part(found.named for found in ranks), least=95)
     yield row(FLAGS, f"clean, {GAUSSIAN.name}, one rank: flagged", rates[GAUSSIAN.name]["flagged"], most=2)
     yield row(FLAGS, f"clean, {HEAVY_TAILED.name}, one rank: flagged", rates[HEAVY_TAILED.name]["flagged"], most=2)

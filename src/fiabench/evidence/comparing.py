@@ -29,8 +29,8 @@ class Compared(NamedTuple):
 
 
 def study(seeds: int) -> Compared:
-    """Everything, with half as many pairs as ``seeds``, a tenth as many runs of 20 cases and a twentieth of 100."""
-    pairs, runs, large = (max(1, seeds // part) for part in (2, 10, 20))
+    """Everything, with as many pairs as ``seeds``, a fifth as many runs of 20 cases and a tenth of 100."""
+    pairs, runs, large = (max(1, seeds // part) for part in (1, 5, 10))
     return Compared(
         {count: (alone(pairs, count, 0.0), alone(pairs, count, CHANGE)) for count in (8, 3)},
         pooled(runs, 20, 3, CHANGE),

@@ -39,8 +39,8 @@ def _head(study: Study) -> Iterator[str]:
         "planted, from real ranks over Gloo, and from bare series. All is simulated but what says CPU or real."
     )
     yield ""
-    yield f"- seeds: {study.seeds:,} from 0 on to each kind of noise; half as many to sessions, a slow rank and"
-    yield "  unpooled comparisons, a tenth to delays and pooled ones, a twentieth to a hundred cases at once"
+    yield f"- seeds: {study.seeds:,} from 0 on to each kind of noise and comparison, half as many to sessions and a"
+    yield "  slow rank, a fifth to 20 cases at once, a tenth to 100 and to delays"
     yield f"- on real ranks: {study.rounds} alternating pairs, {samples_of(study.rounds)} samples of an attention"
     yield f"- machine: {study.machine}; commit {study.commit}"
     yield f"- took: {study.seconds / 60:.1f} minutes"
