@@ -59,7 +59,7 @@ METRICS = {
             "ratio",
             "lower",
             "a2a share",
-            "pack + transfer within + unpack, divided by the sum of the phases",
+            "pack, transfer within and unpack / sum of the phases",
         ),
         Metric("closure_residual", "ratio", "near zero", "residual", "(total - sum of the phases) / total, worst rank"),
         Metric("achieved_flops", "FLOP/s", "higher", "throughput", "one rank's FLOPs / kernel"),
