@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
-from fiabench.cases.errors import InputError
 from fiabench.cli.advice import ADVICE, advice
 from fiabench.cli.checking import check
+from fiabench.cli.ending import FOUND, OK, run_command
 from fiabench.devices.binding import device_buses, share
 from fiabench.devices.cores import SYSFS, by_neighbour, near
 from fiabench.results.environment import VARIABLES
 from fiabench.selftest.names import NAMES
 from fiabench.workers.machine import Machine, find_machine
-
-OK, CLAIM_FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 _LABEL_WIDTH = 12
 _COLOURS = {"ok": "green", "FAILED": "red", "skipped": "yellow"}
@@ -57,7 +54,7 @@ def command(device: str, selftest: bool, as_json: bool) -> int:
         click.echo(json.dumps({"box": told, "advice": advised, "claims": claims}, indent=2, ensure_ascii=False))
     elif claims:
         click.echo(_sum(claims))
-    return CLAIM_FAILED if any(verdict["verdict"] == "FAILED" for verdict in claims) else OK
+    return FOUND if any(verdict["verdict"] == "FAILED" for verdict in claims) else OK
 
 
 def box(machine: Machine, facts: dict[str, Any]) -> dict[str, Any]:
@@ -159,14 +156,4 @@ def _sum(claims: list[dict[str, Any]]) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
-    try:
-        result: Any = command.main(arguments, prog_name="doctor.py", standalone_mode=False)
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return BAD_INPUT
-    except click.ClickException as error:
-        error.show()
-        return BAD_INPUT
-    except (click.Abort, KeyboardInterrupt):
-        return INTERRUPTED
-    return result if isinstance(result, int) else OK
+    return run_command(command, "doctor.py", arguments)
