@@ -14,7 +14,7 @@ OK, FOUND, BAD_INPUT, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 
 
 def run_command(command: click.Command, name: str, arguments: list[str] | None) -> int:
-    """Runs ``command``, called ``name``, with ``arguments`` (those of the process where None); returns its exit code."""
+    """Runs ``command``, called ``name``, with ``arguments`` (None: those of the process); returns its exit code."""
     try:
         result: Any = command.main(arguments, prog_name=name, standalone_mode=False)
     except InputError as error:
