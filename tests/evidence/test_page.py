@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -11,8 +10,9 @@ from typing import NamedTuple
 import pytest
 
 from fiabench.evidence import __main__ as command
-from fiabench.evidence import comparing, oracle, simulated
+from fiabench.evidence import comparing, simulated
 from fiabench.evidence.chapters import Found, rows
+from fiabench.evidence.oracle import OnCpu
 from fiabench.evidence.page import Study, page
 from fiabench.evidence.planted import KINDS, KNOWN
 from fiabench.evidence.real import DELAYS, LONG, Closure, Real
@@ -61,9 +61,8 @@ def deserved(found: str, target: str) -> str:
 
 @pytest.fixture(scope="module")
 def regenerated() -> Study:
-    """Everything that is simulated at three seeds; the real ranks' part is made up."""
-    seeds = 3
-    steady = [0.002 * (1 + 0.01 * math.sin(9.7 * place)) for place in range(250)]
+    """Everything that is simulated at one seed; what is real is made up."""
+    seeds = 1
     real = Real(dict.fromkeys(DELAYS, 0.002), 1.01, dict.fromkeys(LONG, Closure(-0.04, True)))
     found = Found(
         rates={name: simulated.rates(name, seeds) for name in KINDS},
@@ -73,7 +72,7 @@ def regenerated() -> Study:
         delays=dict.fromkeys(simulated.DELAYS, 1.0),
         oracles={kind.name: 20 for kind in KNOWN},
         compared=comparing.study(seeds),
-        cpu=oracle.replayed(steady),
+        cpu=OnCpu(timings=250, half_width=0.01, fixed=24, mean_samples=30.0, near=0.95),
         real=real,
     )
     return Study(rows(found), seeds, 1, "a test", "unknown", 0.0)
