@@ -96,6 +96,16 @@ def test_doubts_say_which_part_of_the_sessions_has_them():
     assert over_sessions(lines)[0].flags == ["drifts (in 1 of 2 sessions)", "closure: 5.2 % of the total"]
 
 
+def test_a_doubt_about_another_rank_is_another_doubt():
+    lines = in_sessions([1.0, 1.0, 1.0])
+    for line, (rank, excess) in zip(lines, [(1, "5.0 %"), (3, "6 %"), (3, "7.1 %")]):
+        line.timing["flags"] = [f"rank {rank} is slow: its kernel takes {excess} longer"]
+    assert over_sessions(lines)[0].flags == [
+        "rank 1 is slow: its kernel takes 5.0 % longer (in 1 of 3 sessions)",
+        "rank 3 is slow: its kernel takes 6 % longer (in 2 of 3 sessions)",
+    ]
+
+
 def test_a_run_directory_holds_each_session_and_gives_one_measurement_a_case(tmp_path):
     directory = RunDirectory.create(tmp_path / "run", HEADER)
     lines = in_sessions([1.0, 1.01])

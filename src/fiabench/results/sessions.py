@@ -17,7 +17,8 @@ from fiabench.results.measurement import Measurement
 from fiabench.stats import sessions as statistics
 from fiabench.stats.pooling import Prior
 
-_NUMBER = re.compile(r"[\d.,]+ ?%?")
+_NUMBER = re.compile(r"(?<!rank )\b\d[\d.,]*( ?%)?")
+"""In a doubt: the ranks that it names are no figures."""
 _MOST = ("peak_memory",)
 """Metrics of which the greatest of the sessions counts."""
 
