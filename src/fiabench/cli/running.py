@@ -130,11 +130,10 @@ def _said(value: Any) -> str:
 
 def _machine(options: Options) -> Machine:
     """What ``options`` ask for. Raises InputError where it is not there, or takes nothing planted."""
-    if options.device.startswith(PREFIX) and options.cross_check:
-        raise InputError.plain(
-            f"--cross-check: found --device {options.device}, on which no kernel runs; leave one out"
-        )
     if options.device.startswith(PREFIX):
+        if options.cross_check:
+            found = f"found --device {options.device}, on which no kernel runs"
+            raise InputError.plain(f"--cross-check: {found}; allowed: a real device")
         return simulated_machine(options.device, options.plants, options.seed)
     if options.plants or options.seed:
         raise InputError.plain(f"--plant, --seed: found --device {options.device}; allowed: with {allowed()}")

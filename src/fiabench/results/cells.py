@@ -44,10 +44,7 @@ def cell(measurement: Measurement) -> list[str]:
 
 
 def _latency(measurement: Measurement) -> str:
-    marks = "~" if measurement.status == "unsettled" else ""
-    marks += "*" if measurement.timing.get("oversubscribed") else ""
-    marks += "!" if measurement.timing.get("host_bound") else ""
-    marks += "?" if measurement.flags else ""
+    marks = "".join(mark for mark, (_, holds) in _MARKS.items() if holds(measurement))
     total = measurement.metrics["total"]
     spread = (total["high"] - total["low"]) / (2 * total["value"])
     return f"{units.seconds(total['value'])} ±{units.percent(spread)}{marks}"

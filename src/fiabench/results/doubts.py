@@ -41,7 +41,7 @@ def doubts(
     ]
 
 
-def _throttling(sensors: dict[str, dict[str, list[float]]]) -> Iterator[str]:
+def _throttling(sensors: dict[str, dict[str, list[float]]]) -> list[str]:
     falls = []
     for rank, readings in sensors.items():
         clocks = np.array(readings.get("clock_mhz", []))
@@ -51,31 +51,37 @@ def _throttling(sensors: dict[str, dict[str, list[float]]]) -> Iterator[str]:
             fall = 1 - float(clocks[worst] / highest[worst])
             if fall >= CLOCK_FALL:
                 falls.append((fall, rank, float(highest[worst]), float(clocks[worst])))
-    for fall, rank, before, after in sorted(falls, reverse=True)[:MOST_NAMED]:
-        yield f"throttling: the clock of rank {rank} fell by {percent(fall)}, from {before:.0f} to {after:.0f} MHz"
-    if len(falls) > MOST_NAMED:
-        yield f"throttling: so did the clocks of {len(falls) - MOST_NAMED} other ranks"
+    told = [
+        f"throttling: the clock of rank {rank} fell by {percent(fall)}, from {before:.0f} to {after:.0f} MHz"
+        for fall, rank, before, after in sorted(falls, reverse=True)
+    ]
+    return _first(told, "throttling: so did the clocks of {} other ranks")
 
 
-def _slow_ranks(samples: Samples) -> Iterator[str]:
+def _slow_ranks(samples: Samples) -> list[str]:
     """Of kernels alone: in an exchange it is the others who take longer, as they wait for the slow one."""
-    if "kernel" not in samples:
-        return
-    found = slow_ranks(by_rank(samples["kernel"]))
-    for slow in found[:MOST_NAMED]:
-        yield f"rank {slow.rank} is slow: its kernel takes {percent(slow.excess)} longer than the others'"
-    if len(found) > MOST_NAMED:
-        yield f"so are {len(found) - MOST_NAMED} other ranks"
+    found = slow_ranks(by_rank(samples["kernel"])) if "kernel" in samples else ()
+    told = [
+        f"rank {slow.rank} is slow: its kernel takes {percent(slow.excess)} longer than the others'" for slow in found
+    ]
+    return _first(told, "so are {} other ranks")
 
 
-def _late_ranks(case: Case, samples: Samples) -> Iterator[str]:
+def _late_ranks(case: Case, samples: Samples) -> list[str]:
     total = float(np.median(by_rank(samples[END_TO_END]).max(axis=0)))
-    found = [late for late in late_ranks(case, samples) if late.part >= OFTEN and late.wait >= LATE * total]
-    for late in found[:MOST_NAMED]:
-        wait = f"{seconds(late.wait)}, {percent(late.wait / total)} of the total"
-        yield f"rank {late.rank} comes last in {100 * late.part:.0f} % of {late.phase}: the others wait {wait}"
-    if len(found) > MOST_NAMED:
-        yield f"so do {len(found) - MOST_NAMED} other ranks"
+    told = []
+    for late in late_ranks(case, samples):
+        if late.part >= OFTEN and late.wait >= LATE * total:
+            wait = f"{seconds(late.wait)}, {percent(late.wait / total)} of the total"
+            often = f"rank {late.rank} comes last in {100 * late.part:.0f} % of {late.phase}"
+            told.append(f"{often}: the others wait {wait}")
+    return _first(told, "so do {} other ranks")
+
+
+def _first(told: list[str], beyond: str) -> list[str]:
+    """The first MOST_NAMED of what is ``told``, a line a rank, and in ``beyond`` how many there are besides."""
+    more = len(told) - MOST_NAMED
+    return told[:MOST_NAMED] + ([beyond.format(more)] if more > 0 else [])
 
 
 def _closure(residual: float | None) -> Iterator[str]:
