@@ -1,0 +1,172 @@
+"""Measures a project's commits through asv, one after the other, into the history's run directories.
+
+asv is started for each commit anew: what is measured is kept whatever comes later, the order is free, and a commit that
+is there already costs nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from fiabench.cases.sweep import Sweep
+from fiabench.history.freezing import case_ids, measures_alike
+from fiabench.history.repository import Commit
+from fiabench.history.store import Attempt, Store
+from fiabench.results.measurement import FAILED, MEASURED, Measurement
+from fiabench.workers.child import child_environment
+
+SWEEP, PROJECT, DEVICE = "FIABENCH_SWEEP", "FIABENCH_PROJECT", "FIABENCH_DEVICE"
+"""Environment variables that tell asv's benchmarks what to measure: the sweep's path, the name of its project that the
+commit's checkout is (without it the commit's own engine is asked), and on which device."""
+BENCHMARKS = "^attention"
+"""Of the suite's benchmarks those that measure a sweep."""
+_LAST_WORDS = 4000
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured at each commit."""
+
+    store: Store
+    machine: str
+    """As asv knows it."""
+    sweep: Sweep
+    """Its path is the file that every commit gets."""
+    project: str = ""
+    """Of the sweep, the one that the commits are of; empty for this repository itself."""
+    device: str = "auto"
+    sessions: int = 1
+
+
+class Outcome(NamedTuple):
+    """What came of a commit."""
+
+    commit: Commit
+    seconds: float
+    statuses: Counter[str]
+    """How its cases ended."""
+    reason: str
+    """Why it, or the first of its cases that failed, did; empty where everything was measured or left out."""
+
+    @property
+    def failed(self) -> bool:
+        return bool(self.reason)
+
+
+@dataclass
+class Known:
+    """What a history holds of a sweep's cases at one commit."""
+
+    finished: set[str] = field(default_factory=set)
+    """Ids in runs that are done, with as many sessions as are asked for."""
+    begun: set[str] = field(default_factory=set)
+    """Ids in the others."""
+
+
+def known(attempts: Iterable[Attempt], plan: Plan) -> dict[str, Known]:
+    """By commit. What another sweep measured, or the same with other settings, counts for nothing."""
+    wanted = plan.sweep.resolved()
+    found: dict[str, Known] = {}
+    for attempt in attempts:
+        run = attempt.run
+        if run is None or not measures_alike(run.header["sweep"], wanted):
+            continue
+        enough = attempt.finished and run.header["options"].get("sessions", 1) >= plan.sessions
+        at = found.setdefault(attempt.commit, Known())
+        (at.finished if enough else at.begun).update(line.id for line in run.lines)
+    return found
+
+
+def missing(plan: Plan, commits: Iterable[Commit]) -> list[Commit]:
+    """Those of ``commits``, in their order, of which a case is not there."""
+    wanted = set(case_ids(plan.sweep))
+    there = known(plan.store.attempts(plan.machine)[0], plan)
+    return [commit for commit in commits if not wanted <= there.get(commit.hash, Known()).finished]
+
+
+def measure(plan: Plan, commit: Commit, lock: int) -> Outcome:
+    """Has asv measure ``commit``. ``lock`` holds the history's lock as long as asv lives.
+
+    Raises KeyboardInterrupt when everything that was started has ended, with what was measured kept.
+    """
+    started = time.monotonic()
+    before = {attempt.path: attempt for attempt in plan.store.attempts(plan.machine, commit.hash)[0]}
+    code, said = _asv(plan, commit, lock)
+    after = plan.store.attempts(plan.machine, commit.hash)[0]
+    fresh = [attempt for attempt in after if not _is_old(before.get(attempt.path), attempt)]
+    reason = next((attempt.reason for attempt in fresh if attempt.reason), "")
+    if not fresh:
+        reason = f"asv measured nothing (exit code {code}): {said}"
+        plan.store.note_failure(plan.machine, commit.hash, reason)
+    lines: dict[str, Measurement] = {}
+    for attempt in fresh:
+        if attempt.run:
+            lines |= {measurement.id: measurement for measurement in attempt.run.measurements}
+    wrong = next((line for line in lines.values() if line.status in FAILED), None)
+    statuses = Counter(line.status for line in lines.values())
+    return Outcome(commit, time.monotonic() - started, statuses, reason or (wrong.reason if wrong else ""))
+
+
+def measured(statuses: Counter[str]) -> int:
+    return sum(count for status, count in statuses.items() if status in MEASURED)
+
+
+def _is_old(before: Attempt | None, now: Attempt) -> bool:
+    """Whether nothing was added to what was there."""
+    if before is None:
+        return False
+    lines = len(now.run.lines) if now.run else 0
+    return lines == (len(before.run.lines) if before.run else 0) and now.reason == before.reason
+
+
+def _asv(plan: Plan, commit: Commit, lock: int) -> tuple[int, str]:
+    """asv's exit code and its last words."""
+    asv = [sys.executable, "-m", "asv", "run", "--config", str(plan.store.configuration), "--machine", plan.machine]
+    asv += ["--bench", BENCHMARKS, "--attribute", f"rounds={plan.sessions}", "--show-stderr", "--record-samples"]
+    asv.append(f"{commit.hash}^!")
+    environment = child_environment(**{SWEEP: plan.sweep.path, DEVICE: plan.device})
+    environment.pop(PROJECT, None)
+    if plan.project:
+        environment[PROJECT] = plan.project
+    begins = plan.store.log.stat().st_size if plan.store.log.exists() else 0
+    with plan.store.log.open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "fiabench.history.guard", *asv],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            pass_fds=(lock,),
+            start_new_session=True,
+        )
+        assert process.stdin is not None
+        try:
+            code = process.wait()
+        finally:
+            process.stdin.close()
+            process.wait()
+    with plan.store.log.open("rb") as printed:
+        printed.seek(max(begins, os.fstat(printed.fileno()).st_size - _LAST_WORDS))
+        words = printed.read().decode(errors="replace").strip().splitlines()
+    return code, words[-1].strip() if words else "no message"
+
+
+def machine_name(wanted: str) -> str:
+    """What asv calls this machine, or ``wanted``; makes it known to asv, as `asv machine --yes` does, where it is
+    not."""
+    from asv.machine import Machine, MachineCollection  # half a second that only a run should pay
+    from asv.util import UserError
+
+    name = wanted or str(Machine.get_unique_machine_name())
+    try:
+        return str(MachineCollection.load(name)["machine"])
+    except UserError:
+        MachineCollection.save(name, {**Machine.get_defaults(), "machine": name})
+        return name
