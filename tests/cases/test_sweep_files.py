@@ -36,6 +36,7 @@ COUNTS = {  # name, profile: cases, left out
     ("layouts", None): (28, 0),
     ("layouts", "quick"): (14, 0),
     ("learning", None): (6, 0),
+    ("learning", "quick"): (4, 0),
     ("long-context", None): (36, 0),
     ("long-context", "quick"): (9, 0),
     ("ltx", None): (5, 0),
