@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 import time
+from contextlib import contextmanager
 from types import SimpleNamespace
+from typing import Any, ClassVar, NamedTuple
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.autograd import DeviceType
 
 from fiabench.devices.cpu import CpuDevice
+from fiabench.measure import cross_check as module
 from fiabench.measure.build import build
 from fiabench.measure.cross_check import (
     WARM_UPS,
@@ -218,3 +223,97 @@ def test_msptis_records():
     assert (collective.name, kernel.name) == ("hcom_allToAll_", "FusedInferAttentionScore_abc")
     assert collective[1:] == pytest.approx((500e-9, 1500e-9, 1000e-9))
     assert kernel[1:] == pytest.approx((0.0, 400e-9, 400e-9))
+
+
+class Event(NamedTuple):
+    """As torch.profiler's, as far as it is used."""
+
+    name: str
+    device_type: DeviceType
+    is_user_annotation: bool = False
+    time_range: Any = SimpleNamespace(start=2.0, end=5.0, elapsed_us=lambda: 3.0)
+
+
+def test_on_cuda_kernels_count_and_what_launches_or_names_them_does_not(monkeypatch):
+    """Emulated: there is no GPU here."""
+    events = [
+        Event("flash_fwd_kernel", DeviceType.CUDA),
+        Event("ncclDevKernel_SendRecv", DeviceType.CUDA),
+        Event("nccl:all_to_all", DeviceType.CUDA),
+        Event("fiabench iteration", DeviceType.CUDA, is_user_annotation=True),
+        Event("aten::_scaled_dot_product_flash_attention", DeviceType.CPU),
+        Event("cudaLaunchKernel", DeviceType.CPU),
+    ]
+    worked = []
+
+    @contextmanager
+    def profile(activities):
+        yield SimpleNamespace(events=lambda: events)
+
+    monkeypatch.setattr(module, "profile", profile)
+    found = module._cuda(lambda: worked.append(True))
+    assert worked == [True]
+    assert [kernel.name for kernel in found] == ["flash_fwd_kernel", "ncclDevKernel_SendRecv"]
+    assert found[0][1:] == pytest.approx((2e-6, 5e-6, 3e-6))
+
+
+class Monitor:
+    """As MSPTI's: hands over its records when it is stopped."""
+
+    records: ClassVar[list[Any]] = []
+    fails = False
+    log: ClassVar[list[str]] = []
+
+    def start(self, callback):
+        self.callback = callback
+        self.log.append(f"start {type(self).__name__}")
+        return SimpleNamespace(name="MSPTI_ERROR_INNER" if self.fails else "MSPTI_SUCCESS")
+
+    def stop(self):
+        self.log.append(f"stop {type(self).__name__}")
+        for record in self.records:
+            self.callback(record)
+        return SimpleNamespace(name="MSPTI_SUCCESS")
+
+
+class KernelMonitor(Monitor):
+    records: ClassVar[list[Any]] = [SimpleNamespace(name="FusedInferAttentionScore", start=1000, end=3000)]
+
+
+class HcclMonitor(Monitor):
+    records: ClassVar[list[Any]] = [SimpleNamespace(name="hcom_allToAll__1_2_3", start=3000, end=4000)]
+
+
+@pytest.fixture
+def mspti(monkeypatch):
+    """Emulated, with the calls that torch_npu itself makes of it."""
+    monkeypatch.setitem(sys.modules, "mspti", SimpleNamespace(KernelMonitor=KernelMonitor, HcclMonitor=HcclMonitor))
+    Monitor.log.clear()
+
+
+@pytest.mark.usefixtures("mspti")
+def test_mspti_watches_the_work_and_stops():
+    found = module._mspti(lambda: Monitor.log.append("work"))
+    assert sorted((kernel.name, round(kernel.own * 1e9)) for kernel in found) == [
+        ("FusedInferAttentionScore", 2000),
+        ("hcom_allToAll_", 1000),
+    ]
+    assert Monitor.log == ["start KernelMonitor", "start HcclMonitor", "work", "stop HcclMonitor", "stop KernelMonitor"]
+
+
+@pytest.mark.usefixtures("mspti")
+def test_mspti_that_cannot_start_is_an_error_and_stops_what_did(monkeypatch):
+    monkeypatch.setattr(HcclMonitor, "fails", True)
+    with pytest.raises(RuntimeError, match="MSPTI_ERROR_INNER"):
+        module._mspti(lambda: Monitor.log.append("work"))
+    assert Monitor.log == ["start KernelMonitor", "start HcclMonitor", "stop KernelMonitor"]
+
+
+def test_mspti_has_to_be_there_and_loaded_before(monkeypatch):
+    monkeypatch.setattr(module.util, "find_spec", lambda name: None)
+    assert "not installed" in module._mspti_missing("npu")
+    monkeypatch.setattr(module.util, "find_spec", lambda name: object())
+    monkeypatch.delenv("LD_PRELOAD", raising=False)
+    assert "LD_PRELOAD" in module._mspti_missing("npu")
+    monkeypatch.setenv("LD_PRELOAD", "/usr/lib/libmspti.so")
+    assert module._mspti_missing("npu") == ""

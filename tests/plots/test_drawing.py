@@ -15,7 +15,7 @@ from fiabench.figures import draw_all, load_figures
 from tests.plots import planted
 from tests.plots.conftest import PLOTS
 
-NAMES = {"bandwidth", "efficiency", "latency", "memory", "phases", "roofline", "throughput"}
+NAMES = {"bandwidth", "efficiency", "latency", "memory", "phases", "roofline", "samples", "skew", "throughput"}
 
 
 @pytest.fixture(scope="module")

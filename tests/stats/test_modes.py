@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 
-from fiabench.evidence import noise
 from fiabench.stats.dip import dip
 from fiabench.stats.modes import critical_dip, find_modes, may_have_modes
+from tests.stats import noise
 
 
 def by_definition(samples: np.ndarray) -> float:

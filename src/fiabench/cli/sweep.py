@@ -22,6 +22,7 @@ from fiabench.cases.load import load_sweep
 from fiabench.cases.quantities import parse_duration
 from fiabench.cli import comparing, planning, predicting, running
 from fiabench.cli.checkout import ROOT, find_sweep, sweep_names
+from fiabench.cli.ending import FOUND, INTERRUPTED, OK, SOME_FAILED, run_command
 from fiabench.cli.projects import place
 from fiabench.cli.table import console, headline, print_run
 from fiabench.results import export as exports
@@ -31,8 +32,6 @@ from fiabench.results.rundir import Run, read_run
 from fiabench.simulation.effects import FORMS
 from fiabench.simulation.spec import PREFIX, allowed, load_spec
 from fiabench.workers.machine import guess_machine
-
-OK, CLAIM_BROKEN, BAD_INPUT, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 
 _TORCHRUN = "TORCHELASTIC_RUN_ID"
 """Set by torchrun in the processes that it starts; there, each of them becomes a rank."""
@@ -264,7 +263,7 @@ def run(
     notes.print(f"run directory: {directory.path}", soft_wrap=True)
     if any(measurement.failed for measurement in finished.measurements):
         return SOME_FAILED
-    return CLAIM_BROKEN if any(verdict.verdict == BROKEN for verdict in verdicts(finished)) else OK
+    return FOUND if any(verdict.verdict == BROKEN for verdict in verdicts(finished)) else OK
 
 
 @commands.command()
@@ -332,15 +331,5 @@ commands.add_command(comparing.compare)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs a command; returns its exit code."""
-    try:
-        result: Any = commands.main(arguments, prog_name="sweep.py", standalone_mode=False)
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return BAD_INPUT
-    except click.ClickException as error:
-        error.show()
-        return BAD_INPUT
-    except (click.Abort, KeyboardInterrupt):
-        return INTERRUPTED
-    return result if isinstance(result, int) else OK
+    """Runs the command; returns its exit code."""
+    return run_command(commands, "sweep.py", arguments)

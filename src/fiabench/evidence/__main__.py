@@ -15,8 +15,10 @@ from typing import Any
 
 import torch
 
-from fiabench.evidence.chapters import ROUNDS, studies
+from fiabench.evidence.chapters import rows
 from fiabench.evidence.page import Study, page
+from fiabench.evidence.ranks import RANKS_IMPORT
+from fiabench.evidence.studies import ROUNDS, studies
 from fiabench.results.environment import commit
 from fiabench.workers.machine import guess_machine
 
@@ -30,22 +32,23 @@ def study(seeds: int, rounds: int) -> Study:
 
     machine = guess_machine("cpu")
     context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(RANKS_IMPORT)
     with ProcessPoolExecutor(
         machine.cores, mp_context=context, initializer=torch.set_num_threads, initargs=(1,)
     ) as pool:
-        rows = studies(seeds, rounds, pool, say)
+        found = studies(seeds, rounds, pool, say)
     words = f"{machine.cores} cores, {machine.device.upper()}"
     at = commit(Path(__file__).resolve().parents[3])["commit"] or "unknown"
-    return Study(rows, seeds, rounds, words, at[:10], time.monotonic() - begun)
+    return Study(rows(found), seeds, rounds, words, at[:10], time.monotonic() - begun)
 
 
 def as_json(found: Study) -> dict[str, Any]:
     """``found`` with each row's verdict."""
-    rows = [
+    described = [
         row._asdict() | {"value": None if math.isnan(row.value) else row.value, "verdict": row.verdict}
         for row in found.rows
     ]
-    return found._asdict() | {"rows": rows}
+    return found._asdict() | {"rows": described}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,59 +1,62 @@
-"""Every study with its targets: what is run, and the rows that come of it."""
+"""Every finding beside its target: the rows of the page."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from functools import partial
-from typing import Any
+from collections.abc import Iterator
+from typing import NamedTuple
 
-from fiabench.evidence import comparing, oracle, real, simulated, words
+from fiabench.evidence import words
+from fiabench.evidence.comparing import Compared
+from fiabench.evidence.oracle import OnCpu
 from fiabench.evidence.planted import (
     DEPENDENT,
     DRIFTING,
     EQUAL_MODES,
     GAUSSIAN,
     HEAVY_TAILED,
-    KINDS,
     KNOWN,
     THROTTLED,
 )
+from fiabench.evidence.real import SMALL_DELAY, Real
 from fiabench.evidence.rows import Row, row
+from fiabench.evidence.simulated import Ranks, part
 from fiabench.evidence.words import COMPARISONS, DELAYS, EQUAL, FLAGS, REAL, SAMPLES, SETTLED, WRONG
 
-ROUNDS = 100
-"""Alternating pairs on real ranks; other counts there follow from it."""
-Say = Callable[[str], None]
+Rates = dict[str, dict[str, float]]
+"""By kind."""
 
 
-def studies(seeds: int, rounds: int, pool: ProcessPoolExecutor, say: Say) -> list[Row]:
-    """Every row; ``seeds`` simulated measurements to each kind, ``say`` is told how far it is.
+class Found(NamedTuple):
+    """What every study found."""
 
-    Real ranks come last, when nothing of this program runs beside them.
-    """
-    run: Any = partial(pool.map, chunksize=max(1, min(25, seeds // 8)))
-    compared = pool.submit(compare_rows, seeds)
-    rates = {}
-    for name in KINDS:
-        say(name)
-        rates[name] = simulated.rates(name, seeds, run)
-    say("sessions")
-    sessions = simulated.session_rates(seeds, run)
-    say("slow rank")
-    ranks = list(run(simulated.slow_rank, range(max(1, seeds // 2))))
-    say("delays")
-    few = max(1, seeds // 10)
-    delays = {delay: simulated.part(run(simulated.Delayed(delay), range(few))) for delay in simulated.DELAYS}
-    say("oracles")
-    oracles = dict(zip((kind.name for kind in KNOWN), pool.map(oracle.oracle, KNOWN)))
-    say("comparisons")
-    comparisons = compared.result()
-    rows = [*settled_rows(rates), *wrong_rows(rates, sessions, seeds), *flag_rows(rates, ranks), *delay_rows(delays)]
-    say("real ranks")
-    return [*rows, *sample_rows(rates, oracles, oracle.on_cpu(20 * rounds)), *real_rows(rounds, say), *comparisons]
+    rates: Rates
+    sessions: dict[int, dict[str, float]]
+    pooled_sessions: float
+    """How often the interval of three sessions pooled with other cases holds the truth."""
+    ranks: list[Ranks]
+    delays: dict[float, float]
+    """Seconds to the part of the runs in which they come back as wait."""
+    oracles: dict[str, int]
+    """By kind, samples."""
+    compared: Compared
+    cpu: OnCpu
+    real: Real
 
 
-def settled_rows(rates: dict[str, dict[str, float]]) -> Iterator[Row]:
+def rows(found: Found) -> list[Row]:
+    """Every row, by chapter."""
+    return [
+        *_settled(found.rates),
+        *_wrong(found.rates, found.sessions, found.pooled_sessions),
+        *_flags(found.rates, found.ranks),
+        *_delays(found.delays),
+        *_samples(found.rates, found.oracles, found.cpu),
+        *_real(found.real),
+        *_compared(found.compared),
+    ]
+
+
+def _settled(rates: Rates) -> Iterator[Row]:
     for kind in KNOWN:
         found = rates[kind.name]
         yield row(SETTLED, f"{kind.name}: settled", found["settled"])
@@ -65,7 +68,7 @@ def settled_rows(rates: dict[str, dict[str, float]]) -> Iterator[Row]:
         yield row(EQUAL, kind.name, rates[kind.name]["modes_or_unsettled"], least=95)
 
 
-def wrong_rows(rates: dict[str, dict[str, float]], sessions: dict[int, dict[str, float]], seeds: int) -> Iterator[Row]:
+def _wrong(rates: Rates, sessions: dict[int, dict[str, float]], pooled: float) -> Iterator[Row]:
     for kind in (*DEPENDENT, *DRIFTING, *THROTTLED):
         why = words.WEAK if kind in DEPENDENT[:2] else words.STRONG if kind in DEPENDENT else ""
         why = words.LATE_STEP if kind in THROTTLED else why
@@ -76,27 +79,28 @@ def wrong_rows(rates: dict[str, dict[str, float]], sessions: dict[int, dict[str,
         found = sessions[count]
         yield row(WRONG, f"{count} sessions: confidently wrong", found["confidently_wrong"], most=7)
         yield row(WRONG, f"{count} sessions: intervals that hold the truth", found["covered"])
-    pooled = comparing.coverage(max(1, seeds // 10), 3, 20)
     yield row(WRONG, "3 sessions pooled with 20 cases: intervals that hold the truth", pooled, least=92, most=99)
 
 
-def flag_rows(rates: dict[str, dict[str, float]], ranks: list[simulated.Ranks]) -> Iterator[Row]:
-    for kind in (*DRIFTING, *THROTTLED):
-        why = words.LATE_STEP if kind in THROTTLED else ""
-        yield row(FLAGS, f"{kind.name}: flagged", rates[kind.name]["changed_of_disturbed"], least=95, why=why)
-    yield row(FLAGS, "slow rank, 5 %: named, and alone", simulated.part(found.named for found in ranks), least=95)
+def _flags(rates: Rates, ranks: list[Ranks]) -> Iterator[Row]:
+    for kind in DRIFTING:
+        yield row(FLAGS, f"{kind.name}: flagged", rates[kind.name]["changed"], least=95)
+    for kind in THROTTLED:
+        seen = rates[kind.name]["changed_of_disturbed"]
+        yield row(FLAGS, f"{kind.name}: flagged", seen, least=95, why=words.LATE_STEP)
+    yield row(FLAGS, "slow rank, 5 %: named, and alone", part(found.named for found in ranks), least=95)
     yield row(FLAGS, f"clean, {GAUSSIAN.name}, one rank: flagged", rates[GAUSSIAN.name]["flagged"], most=2)
     yield row(FLAGS, f"clean, {HEAVY_TAILED.name}, one rank: flagged", rates[HEAVY_TAILED.name]["flagged"], most=2)
-    clean = simulated.part(found.clean_flagged for found in ranks)
+    clean = part(found.clean_flagged for found in ranks)
     yield row(FLAGS, f"clean, {GAUSSIAN.name}, four ranks of an attention: flagged", clean, most=2)
 
 
-def delay_rows(delays: dict[float, float]) -> Iterator[Row]:
+def _delays(delays: dict[float, float]) -> Iterator[Row]:
     for delay, found in delays.items():
         yield row(DELAYS, f"{1e3 * delay:g} ms: comes back as wait, not as transfer", found, least=95)
 
 
-def sample_rows(rates: dict[str, dict[str, float]], oracles: dict[str, int], cpu: oracle.OnCpu) -> Iterator[Row]:
+def _samples(rates: Rates, oracles: dict[str, int], cpu: OnCpu) -> Iterator[Row]:
     for kind in KNOWN:
         ratio = rates[kind.name]["mean_samples"] / oracles[kind.name]
         why = words.OPEN_DEPENDENCE if kind in KNOWN[:2] else words.SURE_OF_MODE
@@ -107,50 +111,36 @@ def sample_rows(rates: dict[str, dict[str, float]], oracles: dict[str, int], cpu
     yield row(SAMPLES, "CPU: numbers of the criterion within it", cpu.near)
 
 
-def real_rows(rounds: int, say: Say) -> Iterator[Row]:
-    samples = max(3, rounds * 3 // 10)
-    for delay in real.DELAYS:
-        say(f"a delay of {1e3 * delay:g} ms")
-        wait = real.measure(real.SMALL, samples, delay).metrics["wait"]["value"]
+def _real(found: Real) -> Iterator[Row]:
+    for delay, wait in found.waits.items():
+        what, error = f"{1e3 * delay:g} ms: wait differs by", abs(wait - delay)
         if not delay:
             yield row(REAL, "no delay: wait", wait, "ms")
-        elif delay < 0.005:
-            error = abs(wait - delay)
-            yield row(REAL, f"{1e3 * delay:g} ms: wait differs by", error, "ms", most=1, why=words.SHARED_BOX)
+        elif delay < SMALL_DELAY:
+            yield row(REAL, what, error, "ms", most=1, why=words.SHARED_BOX)
         else:
-            yield row(
-                REAL, f"{1e3 * delay:g} ms: wait differs by", abs(wait / delay - 1), most=10, why=words.SHARED_BOX
-            )
-    say("exchanges")
-    ratio = real.exchanges(rounds).ratio
+            yield row(REAL, what, error / delay, most=10, why=words.SHARED_BOX)
+    what = "aligned exchange over a bare one, median of the pairs"
+    yield row(REAL, what, found.exchange_ratio, "times", most=1.05, why=words.SHARED_BOX)
+    for name, closure in found.closures.items():
+        yield row(REAL, f"{name}: closure residual", abs(closure.residual), most=3, flagged=closure.flagged)
+
+
+def _compared(found: Compared) -> Iterator[Row]:
+    eight, three = "eight sessions a side", "three a side alone"
+    unchanged, changed = found.alone[8]
+    yield row(COMPARISONS, f"{eight}, no change: reported", unchanged["changed"], most=1.8)
+    yield row(COMPARISONS, f"{eight}, 2 % slower: found", changed["changed"], least=95)
+    pooled = "three a side pooled over 20 cases"
     yield row(
-        REAL, "aligned exchange over a bare one, median of the pairs", ratio, "times", most=1.05, why=words.SHARED_BOX
+        COMPARISONS, f"{pooled}, no change: below the 1 % bound", found.pooled["unchanged_past_nominal"], most=1.8
     )
-    for name, case in real.LONG.items():
-        say(name)
-        found = real.measure(case, samples)
-        residual = abs(found.metrics["closure_residual"]["value"])
-        flagged = any(flag.startswith("closure") for flag in found.flags)
-        yield row(REAL, f"{name}: closure residual", residual, most=3, flagged=flagged, why=words.SHARED_BOX)
-
-
-def compare_rows(seeds: int) -> list[Row]:
-    half, few = max(1, seeds // 2), max(1, seeds // 10)
-    alone = {(count, change): comparing.alone(half, count, change) for count in (8, 3) for change in (0.0, 0.02)}
-    pooled = comparing.pooled(few, 20, 3, 0.02)
-    found: Iterable[Row] = [
-        row(COMPARISONS, "eight sessions a side, no change: reported", alone[8, 0.0]["changed"], most=1.8),
-        row(COMPARISONS, "eight sessions a side, 2 % slower: found", alone[8, 0.02]["changed"], least=95),
-        row(COMPARISONS, "three a side pooled over 20 cases, no change: below the 1 % bound",
-            pooled["unchanged_past_nominal"], most=1.8),
-        row(COMPARISONS, "three a side pooled over 20 cases, 2 % slower: found", pooled["found"], least=95),
-        row(COMPARISONS, "three a side alone, no change: reported", alone[3, 0.0]["changed"], most=1.8),
-        row(COMPARISONS, "three a side alone, 2 % slower: found", alone[3, 0.02]["changed"]),
-        row(COMPARISONS, "three a side alone: say what they could have seen", alone[3, 0.02]["told"], least=100),
-        row(COMPARISONS, "three a side alone: what they could have seen, median", alone[3, 0.02]["median_visible"]),
-    ]  # fmt: skip
-    for changed in (0.0, 0.1, 0.5):
-        rates = comparing.discoveries(max(1, seeds // 20), 100, 3, changed, 0.02)
-        what = f"100 cases, {100 * changed:.0f} % of them changed: false discoveries"
-        found = [*found, row(COMPARISONS, what, rates["false_discoveries"], most=5)]
-    return list(found)
+    yield row(COMPARISONS, f"{pooled}, 2 % slower: found", found.pooled["found"], least=95)
+    unchanged, changed = found.alone[3]
+    yield row(COMPARISONS, f"{three}, no change: reported", unchanged["changed"], most=1.8)
+    yield row(COMPARISONS, f"{three}, 2 % slower: found", changed["changed"])
+    yield row(COMPARISONS, f"{three}: say what they could have seen", changed["told"], least=100)
+    yield row(COMPARISONS, f"{three}: what they could have seen, median", changed["median_visible"])
+    for share, rates in found.discoveries.items():
+        what = f"100 cases, {100 * share:.0f} % of them changed: false discoveries"
+        yield row(COMPARISONS, what, rates["false_discoveries"], most=5)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from fiabench.evidence.noise import sessions
@@ -10,7 +12,30 @@ from fiabench.stats.sessions import over_sessions, spread_between
 
 BETWEEN = 0.003
 """Standard deviation between sessions."""
+CHANGE = 0.02
+"""Planted into B, relative."""
 CHANGED = frozenset({SLOWER, FASTER})
+
+
+class Compared(NamedTuple):
+    """The rates of every kind of comparison."""
+
+    alone: dict[int, tuple[dict[str, float], dict[str, float]]]
+    """By the sessions of a side: without a change, and with one of CHANGE."""
+    pooled: dict[str, float]
+    """Three sessions a side, 20 cases, one of them changed."""
+    discoveries: dict[float, dict[str, float]]
+    """By the part of 100 cases that changed."""
+
+
+def study(seeds: int) -> Compared:
+    """Everything, with as many pairs as ``seeds``, a fifth as many runs of 20 cases and a tenth of 100."""
+    pairs, runs, large = (max(1, seeds // part) for part in (1, 5, 10))
+    return Compared(
+        {count: (alone(pairs, count, 0.0), alone(pairs, count, CHANGE)) for count in (8, 3)},
+        pooled(runs, 20, 3, CHANGE),
+        {part: discoveries(large, 100, 3, part, CHANGE) for part in (0.0, 0.1, 0.5)},
+    )
 
 
 def alone(seeds: int, count: int, change: float) -> dict[str, float]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import NamedTuple
 
+from fiabench.evidence.real import samples_of
 from fiabench.evidence.rows import MISSED, Row
 from fiabench.evidence.words import CHAPTERS
 
@@ -38,9 +39,9 @@ def _head(study: Study) -> Iterator[str]:
         "planted, from real ranks over Gloo, and from bare series. All is simulated but what says CPU or real."
     )
     yield ""
-    yield f"- seeds: {study.seeds:,} from 0 on to each kind of noise and to sessions; half as many to a slow rank and"
-    yield "  to unpooled comparisons, a tenth to delays and pooled ones, a twentieth to a hundred cases at once"
-    yield f"- on real ranks: {study.rounds} alternating pairs, {study.rounds * 3 // 10} samples of an attention"
+    yield f"- seeds: {study.seeds:,} from 0 on to each kind of noise and comparison, half as many to sessions and a"
+    yield "  slow rank, a fifth to 20 cases at once, a tenth to 100 and to delays"
+    yield f"- on real ranks: {study.rounds} alternating pairs, {samples_of(study.rounds)} samples of an attention"
     yield f"- machine: {study.machine}; commit {study.commit}"
     yield f"- took: {study.seconds / 60:.1f} minutes"
 

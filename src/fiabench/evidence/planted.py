@@ -16,8 +16,8 @@ NARROW = 0.1
 RANKS = 4
 WINDOW = 30
 """Samples over which a drift is given, and in which throttling begins: what a steady measurement takes at 1 % noise."""
-_BEFORE = 21
-"""Iterations before the first sample: the checked one and two windows of warm-up."""
+_BEFORE = 26
+"""Iterations before the first sample: the checked one, two windows of warm-up, five by which to choose how to time."""
 _EARLIEST, _LATEST = 5, 25
 """Samples of the WINDOW between which throttling begins."""
 

@@ -16,6 +16,8 @@ import torch.distributed as dist
 from fiabench.devices.cpu import CpuDevice
 from fiabench.ulysses.groups import RankGroups
 
+RANKS_IMPORT = ["fiabench.measure.one", "fiabench.ops.sdpa"]
+"""What the processes need that takes long to import: one server does so for all of them."""
 PATIENCE = 300.0
 """Seconds that the ranks may take."""
 
@@ -26,7 +28,7 @@ def on_ranks(count: int, function: Callable[..., Any], *arguments: Any) -> list[
     Everything is pickled. Raises what a rank raises, and TimeoutError after PATIENCE.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["fiabench.measure.one", "fiabench.ops.sdpa"])
+    context.set_forkserver_preload(RANKS_IMPORT)
     with (
         tempfile.TemporaryDirectory() as folder,
         ProcessPoolExecutor(count, mp_context=context) as pool,

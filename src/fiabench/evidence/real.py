@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any, NamedTuple
 
@@ -26,6 +27,8 @@ from fiabench.workers.merge import merge
 
 DELAYS = (0.0, 0.001, 0.002, 0.005, 0.02, 0.1)
 """Seconds slept on the late rank before its first exchange."""
+SMALL_DELAY = 0.005
+"""From here on a delay is told by what part of it is missed, below by how much."""
 LATE = 1
 SMALL = attention(RANKS, "sdpa", "fp32", 256, 64, "packed")
 """A case that takes little beside the delays."""
@@ -37,6 +40,47 @@ LONG = {
     "Ulysses 2 x ring 2": attention(2, "sdpa", "fp32", 4096, 64, "separate", ring=2),
 }
 """Cases of more than 20 ms."""
+
+
+class Closure(NamedTuple):
+    """What of a total is in none of its phases."""
+
+    residual: float
+    """Relative to the total."""
+    flagged: bool
+
+
+class Real(NamedTuple):
+    """What real ranks gave back."""
+
+    waits: dict[float, float]
+    """Seconds slept to seconds of wait."""
+    exchange_ratio: float
+    """The aligned exchange over a bare one."""
+    closures: dict[str, Closure]
+
+
+def samples_of(rounds: int) -> int:
+    """Of an attention, beside ``rounds`` pairs of exchanges."""
+    return max(3, rounds * 3 // 10)
+
+
+def study(rounds: int, say: Callable[[str], None]) -> Real:
+    """Everything, with ``rounds`` pairs of exchanges; ``say`` is told how far it is."""
+    samples = samples_of(rounds)
+    waits = {}
+    for delay in DELAYS:
+        say(f"a delay of {1e3 * delay:g} ms")
+        waits[delay] = float(measure(SMALL, samples, delay).metrics["wait"]["value"])
+    say("exchanges")
+    ratio = exchanges(rounds).ratio
+    closures = {}
+    for name, case in LONG.items():
+        say(name)
+        found = measure(case, samples)
+        flagged = any(flag.startswith("closure") for flag in found.flags)
+        closures[name] = Closure(found.metrics["closure_residual"]["value"], flagged)
+    return Real(waits, ratio, closures)
 
 
 def measure(case: Case, samples: int, delay: float = 0.0) -> Measurement:

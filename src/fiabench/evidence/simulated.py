@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from typing import NamedTuple
@@ -80,11 +81,11 @@ class Outcome(NamedTuple):
         return self.settled and not self.flagged and not self.holds(truth)
 
 
-def outcome_of(line: Measurement, begins: float = 0.0) -> Outcome:
-    """What ``line`` says; ``begins`` is when the device got slower, in seconds after the case's start."""
+def outcome_of(line: Measurement, begins: float = math.nan) -> Outcome:
+    """What ``line`` says; ``begins`` is when the device got slower, in seconds after the case's start, where it did."""
     total, timing = line.metrics["total"], line.timing
-    ends = sum(timing[f"{part}_seconds"] for part in ("group", "setup", "check", "warmup", "sampling"))
-    last = line.samples["end_to_end"]["0"][-1]
+    starts = sum(timing[f"{part}_seconds"] for part in ("group", "setup", "check", "warmup"))
+    last = starts + timing["sampling_seconds"] - line.samples["end_to_end"]["0"][-1]
     return Outcome(
         settled=line.status == "ok",
         value=total["value"] / UNDISTURBED,
@@ -95,7 +96,7 @@ def outcome_of(line: Measurement, begins: float = 0.0) -> Outcome:
         changed=any(flag.startswith(_CHANGE) for flag in line.flags),
         several_modes=any(_MODES in flag for flag in line.flags),
         flagged=bool(line.flags),
-        disturbed=begins <= ends - last,
+        disturbed=starts <= begins <= last,
     )
 
 
@@ -107,7 +108,7 @@ class Planted:
 
     def __call__(self, seed: int) -> Outcome:
         kind = KINDS[self.kind]
-        return outcome_of(measure(KERNEL, kind.of(seed), seed), kind.begins(seed) if kind.throttled else 0.0)
+        return outcome_of(measure(KERNEL, kind.of(seed), seed), kind.begins(seed) if kind.throttled else math.nan)
 
 
 def rates(kind: str, seeds: int, run: Map = map) -> dict[str, float]:
@@ -121,6 +122,7 @@ def rates(kind: str, seeds: int, run: Map = map) -> dict[str, float]:
         "confidently_wrong": part(outcome.confidently_wrong(truth) for outcome in outcomes),
         "modes_or_unsettled": part(outcome.several_modes or not outcome.settled for outcome in outcomes),
         "changed_of_disturbed": part(outcome.changed for outcome in outcomes if outcome.disturbed),
+        "changed": part(outcome.changed for outcome in outcomes),
         "disturbed": part(outcome.disturbed for outcome in outcomes),
         "flagged": part(outcome.flagged for outcome in outcomes),
         "mean_samples": float(np.mean([outcome.taken for outcome in outcomes])),

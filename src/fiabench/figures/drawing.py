@@ -73,6 +73,9 @@ def _render(module: ModuleType, run: Run) -> list[bytes]:
         figure = module.draw(run)
         figure.draw_without_rendering()
         figure.set_layout_engine("none")  # laid out once: the same in every format
+        for axes in figure.axes:  # the layout's solver differs in the last bit from one process to the next
+            left, bottom, width, height = (round(number, 10) for number in axes.get_position().bounds)
+            axes.set_position((left, bottom, width, height))
         return [_encoded(figure, suffix) for suffix in FORMATS]
 
 

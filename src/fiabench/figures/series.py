@@ -11,10 +11,11 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fiabench.figures import labels
 from fiabench.figures.labels import SEPARATOR
 from fiabench.results import words
 from fiabench.results.measurement import Measurement
-from fiabench.results.words import OF_ATTENTION, Field
+from fiabench.results.words import OF_ATTENTION, OF_EXCHANGE, Field
 
 MAX_VARIANTS = 8
 """Line styles and markers that readers can tell apart; a run with more variants says how many are not drawn."""
@@ -143,6 +144,34 @@ def group(
         common=common,
         note=f"{left} of {len(variants)} variants ({_varying(variants, fields)}) are not drawn" if left else "",
     )
+
+
+def case_names(measurements: Sequence[Measurement]) -> tuple[dict[str, str], str]:
+    """What each case is called where a panel is a case, by id, and what all of ``measurements`` have in common."""
+    attention = [m for m in measurements if m.case["measure"] != "exchange"]
+    alone = [m for m in measurements if m.case["measure"] == "exchange"]
+    names: dict[str, str] = {}
+    common = []
+
+    def name(lines: Lines, size: Callable[[Measurement], str]) -> None:
+        for line in lines.lines:
+            names.update({m.id: SEPARATOR.join(filter(None, (size(m), lines.name(line)))) for m in line.points})
+        common.append(lines.common)
+
+    if attention:
+        length, length_name = lengths(attention)
+        unit = "keys" if length_name == "key length" else "tokens"
+        lines = group(attention, length, shard, shard_names(attention), most=len(attention))
+        name(lines, lambda m: f"{length(m):,.0f} {unit}")
+    if alone:
+        ranks = {m.case["ulysses"]: f"{m.case['ulysses']} ranks" for m in alone}
+        lines = group(alone, _sent, lambda m: m.case["ulysses"], ranks, OF_EXCHANGE, most=len(alone))
+        name(lines, lambda m: f"{labels.size(_sent(m))} a rank")
+    return names, SEPARATOR.join(filter(None, common))
+
+
+def _sent(measurement: Measurement) -> float:
+    return float(measurement.case["exchange_bytes"])
 
 
 def _varying(variants: Iterable[tuple[Any, ...]], fields: tuple[str, ...]) -> str:

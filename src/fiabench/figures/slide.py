@@ -59,8 +59,9 @@ def slide(
     columns: int = 1,
     sharey: bool = False,
     keys: Sequence[Artist] = (),
+    rows: int = 1,
 ) -> tuple[Figure, list[Axes]]:
-    """A 16:9 figure with its words in place, and its axes from left to right.
+    """A 16:9 figure with its words in place, and its axes from left to right, row by row.
 
     Every subtitle begins a line of its own; footnotes share lines. Empty ones are passed over. ``keys`` make a legend
     of one row above the axes.
@@ -101,7 +102,8 @@ def slide(
     bottom += 0.12
     engine.set(rect=(left, bottom / height, 1 - 2 * left, (top - 0.12 - bottom) / height), w_pad=0.03, h_pad=0.03)
     engine.set(wspace=0.04 if columns > 1 else 0.0)
-    return figure, list(figure.subplots(1, columns, sharey=sharey, squeeze=False)[0])
+    engine.set(hspace=0.06 if rows > 1 else 0.0)
+    return figure, list(figure.subplots(rows, columns, sharey=sharey, squeeze=False).flat)
 
 
 def draw_lines(

@@ -54,7 +54,13 @@ METRICS = {
         Metric("merge", "s", "lower", "merge", "the ring's partial outputs brought together, slowest rank"),
         Metric("exposed", "s", "lower", "exposed", "what is in the total beside the kernel and merging, slowest rank"),
         Metric("total", "s", "lower", "total", "one attention end to end without inner recording, slowest rank"),
-        Metric("all_to_all_share", "ratio", "lower", "a2a share", "all-to-all divided by the sum of the phases"),
+        Metric(
+            "all_to_all_share",
+            "ratio",
+            "lower",
+            "a2a share",
+            "pack, transfer within and unpack / sum of the phases",
+        ),
         Metric("closure_residual", "ratio", "near zero", "residual", "(total - sum of the phases) / total, worst rank"),
         Metric("achieved_flops", "FLOP/s", "higher", "throughput", "one rank's FLOPs / kernel"),
         Metric("mfu", "ratio", "higher", "MFU", "achieved FLOP/s / the device's dense peak for the dtype"),
@@ -162,7 +168,7 @@ def _exchange_values(
     yield "completion", _summed(exchanges.values()).max(axis=0)
     yield "wait", waits.max(axis=0)
     if "kernel" in phases:
-        yield "all_to_all_share", all_to_all / _sum_of_phases(phases).max(axis=0)
+        yield "all_to_all_share", sum(moves, start=within) / _sum_of_phases(phases).max(axis=0)
     seconds = float(np.median(transfer))
     yield "algbw", costs.exchanged_bytes(case) / seconds
     yield "busbw", costs.wire_bytes(case) / seconds

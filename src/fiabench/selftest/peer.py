@@ -42,7 +42,7 @@ def main() -> None:
     groups = RankGroups(device, RANKS)
     group = groups.ulysses(RANKS)
     assert group is not None
-    told = {"wrong": int(groups.gather(torch.tensor(_wrong(rank, device, group))).sum())}
+    told: dict[str, Any] = {"wrong": int(groups.gather(torch.tensor(_wrong(rank, device, group))).sum())}
     exchange = Timed(device, groups, group)
     told |= {"delays": exchange.delays(), "aligned": exchange.aligned(), "natural": exchange.natural()}
     if rank == 0:

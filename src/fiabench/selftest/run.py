@@ -1,7 +1,7 @@
 """``python -m fiabench.selftest.run DEVICE [CLAIM ...]``: a JSON object a line, as they come.
 
-First `{"facts": ...}` of the device, then for each claim `{"begins": NAME}` and its verdict: whoever reads knows which
-claim took the process with it.
+First `{"facts": ...}` of the device, then for each claim `{"begins": NAME, "sentence": ...}` and its verdict: whoever
+reads knows which claim took the process with it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def main() -> None:
     device = devices.load(name)(0)
     say(lines, {"facts": facts(device)})
     for claim in wanted:
-        say(lines, {"begins": claim})
+        say(lines, {"begins": claim, "sentence": CLAIMS[claim].sentence})
         say(lines, verdict(CLAIMS[claim], device))
 
 

@@ -1,0 +1,28 @@
+"""How a command ends: its exit codes, and what becomes an error message rather than a traceback."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from fiabench.cases.errors import InputError
+
+OK, FOUND, BAD_INPUT, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
+"""FOUND: what was looked for and should not be there: a broken claim, something slower. SOME_FAILED: of the cases."""
+
+
+def run_command(command: click.Command, name: str, arguments: list[str] | None) -> int:
+    """Runs ``command``, called ``name``, with ``arguments`` (None: those of the process); returns its exit code."""
+    try:
+        result: Any = command.main(arguments, prog_name=name, standalone_mode=False)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return BAD_INPUT
+    except click.ClickException as error:
+        error.show()
+        return BAD_INPUT
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    return result if isinstance(result, int) else OK
