@@ -92,3 +92,7 @@ def test_failures_come_with_their_reason_and_what_was_never_asked_is_nan(
     assert benchmark.take(tmp_path, "kernel", 0, 0, "") == 7.0
     assert is_nan(benchmark.take(tmp_path, "kernel", 5, 5, ""))
     assert benchmark.take(tmp_path, "kernel", 5, 5, "the engine is broken") is None
+
+
+def test_a_case_that_was_never_tried_has_no_sessions() -> None:
+    assert handover.sessions([]) == {name: [] for name in METRICS}

@@ -11,13 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fiabench.asv_plugin.names import EXCHANGED, METRICS, benchmark
-from fiabench.asv_plugin.placing import metrics, place
+from fiabench.asv_plugin.placing import asked_case, metrics, place
 from fiabench.asv_plugin.plan import filters, read_groups, selected
 from fiabench.cases.case import Case
 from fiabench.cases.errors import InputError
 from fiabench.cases.expand import expand
 from fiabench.cases.filters import parse_filters
 from fiabench.cases.load import load_sweep
+from fiabench.results.measurement import Measurement
 from tests.asv.conftest import ROOT
 
 
@@ -33,7 +34,7 @@ def test_every_shipped_sweep_has_one_place_for_each_case_and_one_world_size_a_gr
     groups, cases = read_groups(path)
     assert sum(len(group.cases) for group in groups.values()) == len(cases)
     for case in cases:
-        placed = place(case)
+        placed = place(case, "")
         group = groups[placed.group]
         assert group.cases[case.id] == (group.lengths.index(placed.length), group.shards.index(placed.shard))
         assert placed.group.startswith(f"World{case.world_size}_")
@@ -64,6 +65,10 @@ def test_what_else_changes_what_is_measured_is_in_the_name(tmp_path: Path) -> No
     assert names(geometry={"heads": 4, "head_dim": 16}).isdisjoint(usual)
     variables = [names(variables={"TASK_QUEUE_ENABLE": [value]}) for value in ("1", "2")]
     assert variables[0].isdisjoint(variables[1])
+    path = sweep(tmp_path, axes={"seq_len_q": [64]})
+    assert read_groups(path, "auto")[0].keys() == read_groups(path, "npu")[0].keys() == usual
+    assert set(read_groups(path, "cpu")[0]) == {"World1_fia_BNSD_bf16_h8_d16_on_cpu"}
+    assert set(read_groups(path, "sim:910b3")[0]) == {"World1_fia_BNSD_bf16_h8_d16_simulated_910b3"}
     # Where only the sampling or the name changes, the history goes on.
     assert names(name="other", sampling={"max_samples": 50}) == usual
 
@@ -127,5 +132,11 @@ def test_filters_let_pass_what_was_chosen_and_nothing_else(grid: list[Case], dat
 
 
 def test_a_group_of_a_plain_sweep_takes_one_run(grid: list[Case]) -> None:
-    two = [case for case in grid if place(case).group == place(grid[0]).group]
+    two = [case for case in grid if place(case, "").group == place(grid[0], "").group]
     assert len(filters(two, grid)) == 1
+
+
+def test_the_threads_that_a_sweep_leaves_open_are_not_in_the_name(grid: list[Case]) -> None:
+    for asked in (grid[0], grid[0]._replace(threads=2)):
+        line = Measurement(asked.id, asked.as_dict() | {"device": "cpu", "threads": 2}, "ok")
+        assert asked_case(line) == asked

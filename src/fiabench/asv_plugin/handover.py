@@ -30,7 +30,7 @@ def sessions(lines: list[Measurement]) -> dict[str, list[Handed]]:
     found = {name: [handed[name] for handed in each] for name in METRICS}
     for name in NUMBERS:
         numbers = [value for value in found[name] if isinstance(value, float)]
-        if len(numbers) == len(each):
+        if numbers and len(numbers) == len(each):
             found[name] = [max(numbers)] * len(each)
     return found
 

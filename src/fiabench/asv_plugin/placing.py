@@ -13,6 +13,7 @@ from typing import NamedTuple
 from fiabench.asv_plugin.names import EXCHANGED, METRICS
 from fiabench.cases.case import Case
 from fiabench.cases.variables import in_words
+from fiabench.results.measurement import Measurement
 
 
 class Place(NamedTuple):
@@ -28,9 +29,19 @@ class Place(NamedTuple):
         return repr(self.length), repr(self.shard)
 
 
-def place(case: Case) -> Place:
-    """The place of ``case``. Cases of one group have one world size and differ in length and head shard alone."""
-    return Place(_group(case), _length(case), case.head_shard)
+def place(case: Case, device: str) -> Place:
+    """The place of ``case``, measured on ``device``, which is what a user asked for: `auto`, `npu`, `cuda`, `cpu` or a
+    simulated one.
+
+    Cases of one group have one world size and differ in length and head shard alone.
+    """
+    return Place("_".join([_group(case), *_device(device)]), _length(case), case.head_shard)
+
+
+def asked_case(line: Measurement) -> Case:
+    """The case as its sweep has it: a measurement says how many threads ran, also where the sweep leaves that open."""
+    case = line.point
+    return case if case.id == line.id else case._replace(threads=0)
 
 
 def metrics(case: Case) -> list[str]:
@@ -73,6 +84,15 @@ def _group(case: Case) -> str:
     return "_".join(words)
 
 
+def _device(device: str) -> list[str]:
+    """Nothing of the best device of the machine: what was simulated, or taken on the CPU of a box with another device,
+    must not go on in its history."""
+    if device.startswith("sim:"):
+        return ["simulated", _identifier(device.removeprefix("sim:"))]
+    return ["on_cpu"] if device == "cpu" else []
+
+
 def _identifier(text: str) -> str:
     """``text`` with underscores for what no name of a class may hold, told apart from its likes by a checksum."""
-    return f"{re.sub(r'[^A-Za-z0-9]+', '_', text)}_{zlib.crc32(text.encode()):08x}"
+    name = re.sub(r"[^A-Za-z0-9]+", "_", text)
+    return name if name == text else f"{name}_{zlib.crc32(text.encode()):08x}"

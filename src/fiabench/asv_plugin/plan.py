@@ -45,8 +45,8 @@ class Group(NamedTuple):
     """What measuring all of it may take, once."""
 
 
-def read_groups(path: Path) -> tuple[dict[str, Group], list[Case]]:
-    """The groups of the sweep in ``path`` by name, and all its cases.
+def read_groups(path: Path, device: str = "") -> tuple[dict[str, Group], list[Case]]:
+    """The groups of the sweep in ``path`` by name, measured on ``device``, and all its cases.
 
     Raises InputError where it is no sweep, or where asv cannot tell two of its cases apart.
     """
@@ -56,7 +56,7 @@ def read_groups(path: Path) -> tuple[dict[str, Group], list[Case]]:
         raise InputError.plain(f"{path}: no case of {sweep.name} is left to be measured")
     members: dict[str, dict[Place, Case]] = defaultdict(dict)
     for case in cases:
-        placed = place(case)
+        placed = place(case, device)
         other = members[placed.group].setdefault(placed, case)
         if other != case:
             raise InputError.plain(f"{path}: asv cannot tell apart {other.id} and {case.id}; leave one of them out")

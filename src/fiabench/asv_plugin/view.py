@@ -11,8 +11,8 @@ from fiabench.asv_plugin import handover
 from fiabench.asv_plugin.commit import read_note
 from fiabench.asv_plugin.handover import Handed
 from fiabench.asv_plugin.names import METRICS
+from fiabench.asv_plugin.placing import asked_case, place
 from fiabench.asv_plugin.placing import metrics as metrics_of
-from fiabench.asv_plugin.placing import place
 from fiabench.cases.errors import InputError
 from fiabench.results.measurement import Measurement
 from fiabench.results.rundir import HEADER, Run, read_run
@@ -71,7 +71,7 @@ def read_views(folder: Path) -> tuple[Views, list[str]]:
         environment = note.get("environment", "")
         view = views.setdefault(environment, _view(environment, note, run))
         for lines in handover.by_case(run.lines).values():
-            _take(view, lines, bool(note.get("quick")), bool(note.get("appended")))
+            _take(view, lines, run.header["options"]["device"], note)
     return views, unreadable
 
 
@@ -92,18 +92,18 @@ def _box(environment: dict[str, Any]) -> dict[str, str]:
     return box | {name: str(value) for name, value in stack.items() if value}
 
 
-def _take(view: View, lines: list[Measurement], quick: bool, appended: bool) -> None:
+def _take(view: View, lines: list[Measurement], device: str, note: dict[str, Any]) -> None:
     """Takes what one run has of a case, where it is no worse than what runs before it had."""
-    case = lines[0].point
-    placed = place(case)
+    case = asked_case(lines[0])
+    placed = place(case, device)
     has = [name for name in METRICS if name in metrics_of(case)]
     by_session = handover.sessions(lines)
-    cell = Cell({name: _together(by_session[name]) for name in has}, _rank(lines, quick))
+    cell = Cell({name: _together(by_session[name]) for name in has}, _rank(lines, bool(note.get("quick"))))
     cells = view.groups.setdefault(placed.group, {})
     before = cells.get(placed.parameters)
     if before is not None and cell.rank < before.rank:
         return
-    if before is not None and appended and cell.rank == before.rank:
+    if before is not None and note.get("appended") and cell.rank == before.rank:
         cell = cell._replace(handed={name: _added(before.handed[name], cell.handed[name]) for name in has})
     cells[placed.parameters] = cell
 
@@ -143,6 +143,6 @@ def read_reasons(folder: Path) -> list[str]:
             continue
         for line in lines:
             if line.failed:
-                placed = place(line.point)
+                placed = place(line.point, "")
                 found.setdefault(f"{line.status}: {line.reason}", f"{placed.length}, {placed.shard}: ")
     return [where + why for why, where in found.items()]
