@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from rich.text import Text
 
 from fiabench.cases.case import Case
 from fiabench.cases.errors import InputError
-from fiabench.cli import history_running
+from fiabench.cli import history_running, learning
 from fiabench.cli import history_tables as tables
 from fiabench.cli.comparing import print_comparison
 from fiabench.cli.histories import existing, name_option, store_of, store_option
@@ -63,6 +64,8 @@ def show(
         click.echo(json.dumps(shown, indent=2, ensure_ascii=False, allow_nan=False))
         return
     out = console()
+    if tables.is_plain(out) and isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a subject may hold anything
     tables.print_history(out, found, chosen)
     for problem in unreadable:
         out.print(Text(f"passed over: {problem}", style="red"))
@@ -178,7 +181,8 @@ def upgrade(
     return int(found.comparison.worse)
 
 
-commands.add_command(history_running.run)
+for _command in (history_running.run, learning.learn):
+    commands.add_command(_command)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -20,7 +20,7 @@ from fiabench.cli.checkout import ROOT, find_sweep, sweep_names
 from fiabench.cli.histories import place_of, store_of, store_option
 from fiabench.cli.table import console
 from fiabench.history import freezing, runner
-from fiabench.history.repository import NEWEST, ORDERS, Commit, Repository, in_order
+from fiabench.history.repository import NEWEST, ORDERS, Repository, in_order
 from fiabench.history.store import Store
 from fiabench.results import units
 from fiabench.results.words import essence
@@ -89,24 +89,25 @@ def run(
         if project:
             store.configure(repository, ROOT / "benchmarks")
         plan = runner.Plan(store, runner.machine_name(machine), _kept(store, loaded, again), key, device, sessions)
-        due = commits if again else runner.missing(plan, commits)
+        due = runner.due(plan, commits, again)
         if changed := repository.changed:
-            notes.print(f"{repository.path}: {changed} changed files are not measured: commits are, as they are")
+            changes = _counted(changed, "uncommitted change")
+            notes.print(f"{repository.path}: {changes} left alone: commits are measured as they are", soft_wrap=True)
         there = len(commits) - len(due)
-        notes.print(f"{len(commits)} commits" + (f", {there} of them measured before" if there else ""))
+        notes.print(_counted(len(commits), "commit") + (f", {there} of them measured before" if there else ""))
         return _measure_all(plan, due, lock)
 
 
-def _measure_all(plan: runner.Plan, due: Sequence[Commit], lock: int) -> int:
+def _measure_all(plan: runner.Plan, due: Sequence[runner.Due], lock: int) -> int:
     notes, outcomes = console(stderr=True), list[runner.Outcome]()
-    for index, commit in enumerate(due):
-        text = Text(f"[{index + 1}/{len(due)}] {commit}")
+    for index, one in enumerate(due):
+        text = Text(f"[{index + 1}/{len(due)}] {one.commit}")
         try:
             with notes.status(text):
-                outcomes.append(runner.measure(plan, commit, lock))
+                outcomes.append(runner.measure(plan, one, lock))
         except KeyboardInterrupt:
-            notes.print(f"Interrupted. {index} commits are done, and what was measured of {commit.short} is kept; "
-                        "the same command goes on.", soft_wrap=True)  # fmt: skip
+            done, rest = _counted(index, "commit"), f"what was measured of {one.commit.short} is kept"
+            notes.print(f"Interrupted. {done} done, and {rest}; the same command goes on.", soft_wrap=True)
             return INTERRUPTED
         spent = sum(outcome.seconds for outcome in outcomes)
         left = units.span(spent / len(outcomes) * (len(due) - len(outcomes)))
@@ -114,9 +115,14 @@ def _measure_all(plan: runner.Plan, due: Sequence[Commit], lock: int) -> int:
         notes.print(text, style="red" if outcomes[-1].failed else "", soft_wrap=True)
     failed = sum(outcome.failed for outcome in outcomes)
     shown = f" --project {plan.store.name}" if plan.project else ""
-    summary = f"{len(outcomes)} commits measured" + (f", {failed} of them with failures" if failed else "")
+    summary = f"{_counted(len(outcomes), 'commit')} measured" if outcomes else "nothing is missing"
+    summary += f", {failed} of them with failures" if failed else ""
     notes.print(f"{summary}; see: history.py show{shown}", soft_wrap=True)
     return SOME_FAILED if failed else OK
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _outcome(outcome: runner.Outcome) -> str:

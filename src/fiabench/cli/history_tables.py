@@ -63,6 +63,10 @@ def is_plain(out: Console) -> bool:
     return os.environ.get("TERM") == "dumb" or not out.encoding.lower().startswith("utf")
 
 
+def _ascii(text: str) -> str:
+    return text.replace("±", "+-").replace("µ", "u")
+
+
 def _spark_line(out: Console, series: Series, metric: str) -> Text | None:
     found = [point.value(metric) for point in series.points]
     there = [value.value for value in found if value]
@@ -73,7 +77,8 @@ def _spark_line(out: Console, series: Series, metric: str) -> Text | None:
     drawn = spark([value.value if value else None for value in found], plain)
     reach = f"{least} to {most}" if least != most else least
     failed = f", {_PLAIN_NONE if plain else _NONE} not measured" if len(there) < len(found) else ""
-    return Text(f"{declared.label:>12} {drawn}  {reach}{failed}")
+    said = f"{reach}{failed}"
+    return Text(f"{declared.label:>12} {drawn}  {_ascii(said) if plain else said}")
 
 
 def _table(out: Console, series: Series, metrics: Sequence[str]) -> Table:
@@ -85,24 +90,26 @@ def _table(out: Console, series: Series, metrics: Sequence[str]) -> Table:
     for name in shown:
         table.add_column(METRICS[name].label, justify="right", no_wrap=True)
     table.add_column("status", overflow="fold", min_width=16)
+    plain = is_plain(out)
     steps = {name: {step.at for step in series.steps(name)} for name in shown}
     for index, point in enumerate(series.points):
         if point.changes:
             table.add_row("", "", Text(f"now {_changed(point)}", style="cyan"), *("" for _ in shown), "")
-        numbers = [Text(_number(point, name), "bold yellow" if index in steps[name] else "") for name in shown]
+        styles = ["bold yellow" if index in steps[name] else "" for name in shown]
+        numbers = [Text(_number(point, name, plain), style) for name, style in zip(shown, styles)]
         commit = point.commit
         table.add_row(commit.short, commit.date, Text(commit.subject), *numbers, _status(point))
     return table
 
 
-def _number(point: Point, metric: str) -> str:
+def _number(point: Point, metric: str, plain: bool) -> str:
     found = point.value(metric)
     if found is None:
         return ""
     text = units.human(found.value, METRICS[metric].unit)
     if found.high > found.low and found.value:
         text += f" ±{units.percent((found.high - found.low) / (2 * found.value))}"
-    return text
+    return _ascii(text) if plain else text
 
 
 def _status(point: Point) -> Text:

@@ -9,9 +9,7 @@ from typing import Any
 
 import yaml
 
-from fiabench.cases.case import Case
 from fiabench.cases.errors import InputError
-from fiabench.cases.expand import expand
 from fiabench.cases.load import load_sweep
 from fiabench.cases.sweep import Sweep
 
@@ -46,11 +44,6 @@ def measures_alike(a: dict[str, Any], b: dict[str, Any]) -> bool:
     return all(old["sampling"][name] == new["sampling"][name] for name in sampled) and all(
         old["projects"][name] == new["projects"][name] for name in projects
     )
-
-
-def case_ids(sweep: Sweep) -> list[str]:
-    """Of every case that is measured."""
-    return [point.id for point in expand(sweep) if isinstance(point, Case)]
 
 
 def freeze(sweep: Sweep, path: Path) -> Sweep:

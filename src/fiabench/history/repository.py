@@ -74,7 +74,7 @@ class Repository:
         With ``tags`` those alone that a tag names, on whatever line they are; of all of them each ``every``-th, counted
         back from the newest. An empty ``span`` is, with ``tags``, every tag. Raises InputError where there are none.
         """
-        lines = [] if tags else ["--first-parent"]
+        lines = ["--topo-order"] if tags else ["--first-parent"]
         chosen = ["--end-of-options", span] if span else ["--tags"]
         found = self._log("--reverse", *lines, *chosen, "--")
         if tags:

@@ -12,21 +12,24 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
+from fiabench.cases.case import Case
+from fiabench.cases.expand import expand
 from fiabench.cases.sweep import Sweep
-from fiabench.history.freezing import case_ids, measures_alike
+from fiabench.history.freezing import measures_alike
 from fiabench.history.repository import Commit
 from fiabench.history.store import Attempt, Store
-from fiabench.results.measurement import FAILED, MEASURED, Measurement
+from fiabench.results.measurement import FAILED, Measurement
+from fiabench.results.rundir import Run
 from fiabench.workers.child import child_environment
 
 SWEEP, PROJECT, DEVICE = "FIABENCH_SWEEP", "FIABENCH_PROJECT", "FIABENCH_DEVICE"
 """Environment variables that tell asv's benchmarks what to measure: the sweep's path, the name of its project that the
 commit's checkout is (without it the commit's own engine is asked), and on which device."""
-BENCHMARKS = "^attention"
-"""Of the suite's benchmarks those that measure a sweep."""
+_BENCHMARKS = r"^attention\.World({})_"
+"""Of the suite's benchmarks those of the sweep's cases that have these world sizes."""
 _LAST_WORDS = 4000
 
 
@@ -60,45 +63,45 @@ class Outcome(NamedTuple):
         return bool(self.reason)
 
 
-@dataclass
-class Known:
-    """What a history holds of a sweep's cases at one commit."""
+class Due(NamedTuple):
+    """What is to be measured at a commit."""
 
-    finished: set[str] = field(default_factory=set)
-    """Ids in runs that are done, with as many sessions as are asked for."""
-    begun: set[str] = field(default_factory=set)
-    """Ids in the others."""
+    commit: Commit
+    world_sizes: tuple[int, ...]
+    """Of the cases; each of them is a run of its own."""
 
 
-def known(attempts: Iterable[Attempt], plan: Plan) -> dict[str, Known]:
-    """By commit. What another sweep measured, or the same with other settings, counts for nothing."""
-    wanted = plan.sweep.resolved()
-    found: dict[str, Known] = {}
-    for attempt in attempts:
-        run = attempt.run
-        if run is None or not measures_alike(run.header["sweep"], wanted):
-            continue
-        enough = attempt.finished and run.header["options"].get("sessions", 1) >= plan.sessions
-        at = found.setdefault(attempt.commit, Known())
-        (at.finished if enough else at.begun).update(line.id for line in run.lines)
+def due(plan: Plan, commits: Iterable[Commit], again: bool = False) -> list[Due]:
+    """What is not there yet of ``commits``, in their order; all of them ``again``.
+
+    What was measured in another way, or in fewer sessions, counts for nothing.
+    """
+    world_sizes = {point.id: point.world_size for point in expand(plan.sweep) if isinstance(point, Case)}
+    there: dict[str, set[str]] = {}
+    for attempt in [] if again else plan.store.attempts(plan.machine)[0]:
+        if attempt.run and attempt.finished and _counts(attempt.run, plan):
+            there.setdefault(attempt.commit, set()).update(line.id for line in attempt.run.lines)
+    found = []
+    for commit in commits:
+        missing = {size for name, size in world_sizes.items() if name not in there.get(commit.hash, ())}
+        if missing:
+            found.append(Due(commit, tuple(sorted(missing))))
     return found
 
 
-def missing(plan: Plan, commits: Iterable[Commit]) -> list[Commit]:
-    """Those of ``commits``, in their order, of which a case is not there."""
-    wanted = set(case_ids(plan.sweep))
-    there = known(plan.store.attempts(plan.machine)[0], plan)
-    return [commit for commit in commits if not wanted <= there.get(commit.hash, Known()).finished]
+def _counts(run: Run, plan: Plan) -> bool:
+    sessions = run.header["options"].get("sessions", 1)  # which older engines do not know
+    return sessions >= plan.sessions and measures_alike(run.header["sweep"], plan.sweep.resolved())
 
 
-def measure(plan: Plan, commit: Commit, lock: int) -> Outcome:
-    """Has asv measure ``commit``. ``lock`` holds the history's lock as long as asv lives.
+def measure(plan: Plan, due: Due, lock: int) -> Outcome:
+    """Has asv measure what is ``due``. ``lock`` holds the history's lock as long as asv lives.
 
     Raises KeyboardInterrupt when everything that was started has ended, with what was measured kept.
     """
-    started = time.monotonic()
+    commit, started = due.commit, time.monotonic()
     before = {attempt.path: attempt for attempt in plan.store.attempts(plan.machine, commit.hash)[0]}
-    code, said = _asv(plan, commit, lock)
+    code, said = _asv(plan, due, lock)
     after = plan.store.attempts(plan.machine, commit.hash)[0]
     fresh = [attempt for attempt in after if not _is_old(before.get(attempt.path), attempt)]
     reason = next((attempt.reason for attempt in fresh if attempt.reason), "")
@@ -114,10 +117,6 @@ def measure(plan: Plan, commit: Commit, lock: int) -> Outcome:
     return Outcome(commit, time.monotonic() - started, statuses, reason or (wrong.reason if wrong else ""))
 
 
-def measured(statuses: Counter[str]) -> int:
-    return sum(count for status, count in statuses.items() if status in MEASURED)
-
-
 def _is_old(before: Attempt | None, now: Attempt) -> bool:
     """Whether nothing was added to what was there."""
     if before is None:
@@ -126,11 +125,12 @@ def _is_old(before: Attempt | None, now: Attempt) -> bool:
     return lines == (len(before.run.lines) if before.run else 0) and now.reason == before.reason
 
 
-def _asv(plan: Plan, commit: Commit, lock: int) -> tuple[int, str]:
+def _asv(plan: Plan, due: Due, lock: int) -> tuple[int, str]:
     """asv's exit code and its last words."""
+    benchmarks = _BENCHMARKS.format("|".join(map(str, due.world_sizes)))
     asv = [sys.executable, "-m", "asv", "run", "--config", str(plan.store.configuration), "--machine", plan.machine]
-    asv += ["--bench", BENCHMARKS, "--attribute", f"rounds={plan.sessions}", "--show-stderr", "--record-samples"]
-    asv.append(f"{commit.hash}^!")
+    asv += ["--bench", benchmarks, "--attribute", f"rounds={plan.sessions}", "--show-stderr", "--record-samples"]
+    asv.append(f"{due.commit.hash}^!")
     environment = child_environment(**{SWEEP: plan.sweep.path, DEVICE: plan.device})
     environment.pop(PROJECT, None)
     if plan.project:
