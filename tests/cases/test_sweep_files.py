@@ -57,6 +57,8 @@ COUNTS = {  # name, profile: cases, left out
     ("qwen-image", "quick"): (8, 0),
     ("seed-claims", None): (8, 0),
     ("seed-claims", "quick"): (6, 0),
+    ("sglang-ascend-fa", None): (6, 0),
+    ("sglang-ascend-fa", "quick"): (3, 0),
     ("wan2.1-1.3b", None): (8, 0),
     ("wan2.1-1.3b", "quick"): (8, 0),
     ("wan2.2-t2v", None): (28, 4),
