@@ -17,7 +17,7 @@ from asv.environment import Environment, EnvironmentUnavailable
 
 from fiabench.asv_plugin.asked import read_command_line
 from fiabench.asv_plugin.keeping import Keeper, keep_out_others
-from fiabench.asv_plugin.names import CHECKOUT, DEVICE, ENVIRONMENT, MODULE, PLAN, PROJECT, SWEEP
+from fiabench.asv_plugin.names import CHECKOUT, COMMIT, DEVICE, ENVIRONMENT, MODULE, PLAN, PROJECT, SWEEP
 from fiabench.asv_plugin.publisher import Index  # asv finds publishers by their class
 from fiabench.cases.errors import InputError
 
@@ -114,6 +114,9 @@ class InPlace(Environment):
     def run_executable(self, executable: str, args: list[str], **kwargs: Any) -> Any:
         """Runs a program as the box has it, its PYTHONPATH included: CANN's own modules come that way."""
         env = {**kwargs.pop("env", os.environ), **self._global_env_vars, **self._told}
+        commit = self._get_installed_commit_hash()
+        if commit is not None:  # asv forgets it where environments that differ in variables share a checkout
+            env[COMMIT] = commit
         if env.get("PYTHONPATH"):
             env.setdefault("ASV_PYTHONPATH", env["PYTHONPATH"])  # without it asv's runner takes PYTHONPATH away
         return util.check_output([self.find_executable(executable), *args], env=env, **kwargs)

@@ -124,11 +124,12 @@ def _merge(
     if known and not taken and there == set(places):
         return False
     keeps_samples = known and any(found is not None for found in stored.get_result_samples(name, definition["params"]))
+    started = stored.started_at.get(name)
     answer = BenchmarkResult(result, samples, number, 0, "", None)
     stored.add_result(
         definition,
         answer,
-        started_at=datetime.now(timezone.utc),
+        started_at=datetime.fromtimestamp(started / 1000, timezone.utc) if started else datetime.now(timezone.utc),
         duration=stored.duration.get(name),
         record_samples=keeps_samples,
         selected_idx=taken,
