@@ -21,8 +21,8 @@ from fiabench.cli.histories import existing, name_option, store_of, store_option
 from fiabench.cli.table import console
 from fiabench.history import importing, upgrading
 from fiabench.history.filtering import filter_for
-from fiabench.history.series import Series, read_series
-from fiabench.history.store import Store
+from fiabench.history.series import read_series
+from fiabench.history.store import Attempt, Store
 from fiabench.results.comparison import check_metrics
 from fiabench.stats.compare import RELEVANT
 
@@ -56,9 +56,10 @@ def show(
     """
     check_metrics(metrics)
     store, chosen = existing(name, place), metrics or _SHOWN
-    found, unreadable = read_series(store, _wanted(case, filters, store))
+    attempts, unreadable = store.attempts()
+    found = read_series(store, attempts, _wanted(case, filters, attempts))
     if not found:
-        raise InputError.plain(_nothing(store, case, filters, unreadable))
+        raise InputError.plain(_nothing(store, attempts, case, filters, unreadable))
     if as_json:
         shown = {"project": store.name, "series": tables.as_dicts(found, chosen), "unreadable": unreadable}
         click.echo(json.dumps(shown, indent=2, ensure_ascii=False, allow_nan=False))
@@ -71,19 +72,19 @@ def show(
         out.print(Text(f"passed over: {problem}", style="red"))
 
 
-def _wanted(case: str, filters: tuple[str, ...], store: Store) -> Callable[[str, Case], bool]:
-    runs = [attempt.run for attempt in store.attempts()[0] if attempt.run] if filters else []
-    passes = filter_for(runs, filters)
+def _wanted(case: str, filters: tuple[str, ...], attempts: list[Attempt]) -> Callable[[str, Case], bool]:
+    passes = filter_for((attempt.run for attempt in attempts if attempt.run), filters)
     return lambda name, point: case in name and passes(point)
 
 
-def _nothing(store: Store, case: str, filters: tuple[str, ...], unreadable: list[str]) -> str:
-    every: list[Series] = read_series(store, lambda name, point: True)[0]
+def _nothing(store: Store, attempts: list[Attempt], case: str, filters: tuple[str, ...], unreadable: list[str]) -> str:
+    """Why there is nothing to show."""
+    every = dict.fromkeys(line.id for attempt in attempts if attempt.run for line in attempt.run.lines)
     if not every:
-        reasons = dict.fromkeys([*unreadable, *(attempt.reason for attempt in store.attempts()[0] if attempt.reason)])
+        reasons = dict.fromkeys([*unreadable, *(attempt.reason for attempt in attempts if attempt.reason)])
         return f"{store.folder}: no case was measured{': ' if reasons else ''}{'; '.join(reasons)}"
     asked = " ".join(filter(None, [case, *(f"--filter {text}" for text in filters)]))
-    return f"{asked}: found no such case; allowed: {', '.join(dict.fromkeys(series.id for series in every))}"
+    return f"{asked}: found no such case; allowed: {', '.join(every)}"
 
 
 @commands.command("import")

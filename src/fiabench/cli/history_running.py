@@ -27,6 +27,8 @@ from fiabench.results.words import essence
 
 OK, SOME_FAILED, INTERRUPTED = 0, 3, 130
 _OWN_SWEEP = "history"
+_GIVE_UP = 3
+"""Commits in a row that leave no measurement, failed or not: it is not the commits then."""
 
 
 @click.command()
@@ -80,8 +82,8 @@ def run(
     if project:
         key = _project_in(loaded, key, adapter)
         store = Store.of(place_of(place), name or repository.path.name)
-    elif adapter or name or profile:
-        raise InputError.plain("--adapter, --name, --profile: found no --project; allowed: with one")
+    elif adapter or name or profile or place:
+        raise InputError.plain("--adapter, --name, --profile, --store: found no --project; allowed: with one")
     else:
         store = store_of(None, place)
     commits = in_order(repository.commits(span, tags, every), order)
@@ -113,6 +115,10 @@ def _measure_all(plan: runner.Plan, due: Sequence[runner.Due], lock: int) -> int
         left = units.span(spent / len(outcomes) * (len(due) - len(outcomes)))
         text.append(f": {_outcome(outcomes[-1])} ({units.span(outcomes[-1].seconds)}; about {left} left)")
         notes.print(text, style="red" if outcomes[-1].failed else "", soft_wrap=True)
+        if len(outcomes) >= _GIVE_UP and not any(outcome.statuses for outcome in outcomes[-_GIVE_UP:]):
+            notes.print(f"{_GIVE_UP} commits in a row gave nothing, so this ends here; asv's words: {plan.store.log}",
+                        style="red", soft_wrap=True)  # fmt: skip
+            break
     failed = sum(outcome.failed for outcome in outcomes)
     shown = f" --project {plan.store.name}" if plan.project else ""
     summary = f"{_counted(len(outcomes), 'commit')} measured" if outcomes else "nothing is missing"

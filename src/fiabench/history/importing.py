@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fiabench.cases.errors import InputError
-from fiabench.history.store import NAMES, TIME, Store
+from fiabench.history.store import NAMES, PART, TIME, Store
 from fiabench.results.environment import is_simulated
 from fiabench.results.rundir import CASES, HEADER, Run, read_run
 
@@ -84,7 +84,7 @@ def take(source: Source, store: Store) -> tuple[Path, bool]:
     target = folder / f"{created:{TIME}}"
     while target.exists():
         target = target.with_name(f"{target.name}x")
-    draft = target.with_name(f"{target.name}.part")
+    draft = target.with_name(f"{target.name}{PART}")
     try:
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(parents=True)

@@ -77,13 +77,13 @@ def due(plan: Plan, commits: Iterable[Commit], again: bool = False) -> list[Due]
     What was measured in another way, or in fewer sessions, counts for nothing.
     """
     world_sizes = {point.id: point.world_size for point in expand(plan.sweep) if isinstance(point, Case)}
-    there: dict[str, set[str]] = {}
-    for attempt in [] if again else plan.store.attempts(plan.machine)[0]:
-        if attempt.run and attempt.finished and _counts(attempt.run, plan):
-            there.setdefault(attempt.commit, set()).update(line.id for line in attempt.run.lines)
     found = []
     for commit in commits:
-        missing = {size for name, size in world_sizes.items() if name not in there.get(commit.hash, ())}
+        there: set[str] = set()
+        for attempt in [] if again else plan.store.attempts(plan.machine, commit.hash)[0]:
+            if attempt.run and attempt.finished and _counts(attempt.run, plan):
+                there.update(line.id for line in attempt.run.lines)
+        missing = {size for name, size in world_sizes.items() if name not in there}
         if missing:
             found.append(Due(commit, tuple(sorted(missing))))
     return found

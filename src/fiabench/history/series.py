@@ -79,9 +79,8 @@ def _alike(a: Point, b: Point) -> bool:
     return a.status == b.status
 
 
-def read_series(store: Store, wanted: Callable[[str, Case], bool]) -> tuple[list[Series], list[str]]:
-    """The history of each case that is ``wanted`` (by id and case) on each machine, and what could not be read."""
-    attempts, unreadable = store.attempts()
+def read_series(store: Store, attempts: list[Attempt], wanted: Callable[[str, Case], bool]) -> list[Series]:
+    """The history of each case that is ``wanted`` (by id and case) on each machine; ``attempts`` are the store's."""
     commits = _ordered(store, attempts)
     cases = _cases(attempts, wanted)
     found = []
@@ -98,7 +97,7 @@ def read_series(store: Store, wanted: Callable[[str, Case], bool]) -> tuple[list
                 for commit in own:
                     _add(series, commit, lines[commit.hash].get(name), by_commit[commit.hash], store.outside)
                 found.append(series)
-    return found, unreadable
+    return found
 
 
 def _add(

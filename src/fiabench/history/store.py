@@ -19,6 +19,8 @@ from fiabench.results.rundir import HEADER, Run, read_run
 
 FAILED = ".failed"
 """Ends the name of the file that stands beside a run directory, or in its place, with the reason of a failure."""
+PART = ".part"
+"""Ends the name of what is not whole yet."""
 TIME = "%Y%m%d-%H%M%S-%f"
 """How a run directory is called by the time that it was begun."""
 NAMES = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -176,9 +178,7 @@ class Store:
         for folder in sorted(self.runs.glob(f"{machine or '*'}/{commit or '*'}")):
             if not _HASH.fullmatch(folder.name):
                 continue
-            paths = {path.with_suffix("") if path.suffix == FAILED else path for path in folder.iterdir()
-                     if path.suffix == FAILED or (path / HEADER).exists()}  # fmt: skip
-            for path in sorted(paths):
+            for path in sorted({_directory(path) for path in folder.iterdir() if _is_attempt(path)}):
                 reason = _reason(path)
                 try:
                     run = read_run(path) if (path / HEADER).exists() else None
@@ -187,6 +187,14 @@ class Store:
                     run, reason = None, reason or str(error)
                 found.append(Attempt(folder.parent.name, folder.name, path, run, reason))
         return found, unreadable
+
+
+def _is_attempt(path: Path) -> bool:
+    return path.suffix == FAILED or (path.suffix != PART and (path / HEADER).exists())
+
+
+def _directory(path: Path) -> Path:
+    return path.with_suffix("") if path.suffix == FAILED else path
 
 
 def _reason(path: Path) -> str:
