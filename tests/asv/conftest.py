@@ -125,7 +125,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
 
 @pytest.fixture(scope="session")
 def history(clone: Clone) -> dict[str, Any]:
-    """Three commits: one that measures, one that breaks the command, one that mends it and has every kernel run eight
+    """Three commits: one that measures, one that breaks the command, one that mends it and has every kernel run thirty
     times; asv run over all of them."""
     good = clone.git("rev-parse", "HEAD")
     tool = clone.path / "tools" / "sweep.py"
@@ -136,8 +136,8 @@ def history(clone: Clone) -> dict[str, Any]:
     operator = clone.path / "src" / "fiabench" / "ops" / "fia.py"
     plain = "    return _fia_call.prepare(case, query, key, value, _NAMES)\n"
     assert plain in operator.read_text()
-    slow = plain.replace("return", "once =") + "    return lambda: [once() for _ in range(8)][-1]\n"
+    slow = plain.replace("return", "once =") + "    return lambda: [once() for _ in range(30)][-1]\n"
     operator.write_text(operator.read_text().replace(plain, slow))
-    slower = clone.commit("Mend it, and run kernels eight times")
+    slower = clone.commit("Mend it, and run kernels thirty times")
     printed = clone.asv("run", f"{good}^..{slower}", "-b", "attention", "--show-stderr", "--record-samples")
     return {"good": good, "broken": broken, "slower": slower, "printed": printed}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -82,6 +83,7 @@ def measure(request: Request, seconds: float) -> Answer:
     """
     request.folder.mkdir(parents=True, exist_ok=True)
     note = {"asv": request.asv, "appended": _appended(request), "answered": False, "reason": "", **request.asked}
+    started = time.monotonic()
     code: int | None = _BAD_INPUT
     directory = _unfinished(request)
     if directory is not None:
@@ -105,7 +107,8 @@ def measure(request: Request, seconds: float) -> Answer:
             run, reason = None, other
     if reason:
         directory.with_suffix(".failed").write_text(f"{reason}\n", encoding="utf-8")
-    _write(directory, note | {"answered": True, "reason": reason})
+    seconds = round(time.monotonic() - started, 3)
+    _write(directory, note | {"answered": True, "reason": reason, "seconds": seconds})
     return Answer(run, reason)
 
 
