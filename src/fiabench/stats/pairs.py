@@ -134,3 +134,10 @@ class Evidence:
             return False
         found = interval(self.differences, error)
         return -reach < found.low and found.high < reach
+
+    def beyond(self, reach: float, error: float = MISSED) -> bool:
+        """Whether the difference is settled to be more than ``reach`` to one side of none."""
+        if not self.differences:
+            return False
+        found = interval(self.differences, error)
+        return found.low > reach or found.high < -reach
