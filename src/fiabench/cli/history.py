@@ -14,7 +14,7 @@ from rich.text import Text
 
 from fiabench.cases.case import Case
 from fiabench.cases.errors import InputError
-from fiabench.cli import history_running, learning
+from fiabench.cli import confirming, history_running, learning
 from fiabench.cli import history_tables as tables
 from fiabench.cli.comparing import print_comparison
 from fiabench.cli.histories import existing, name_option, store_of, store_option
@@ -182,7 +182,7 @@ def upgrade(
     return int(found.comparison.worse)
 
 
-for _command in (history_running.run, learning.learn):
+for _command in (history_running.run, confirming.confirm, confirming.bisect, learning.learn):
     commands.add_command(_command)
 
 
