@@ -71,12 +71,6 @@ def test_a_broken_commit_fails_alone_and_its_reason_is_kept(clone: Clone, histor
     assert reason in history["printed"]
 
 
-def test_continuous_compares_although_one_side_failed(clone: Clone, history: dict[str, Any]) -> None:
-    compared = clone.asv("continuous", history["broken"], history["slower"], "-b", f"{ALONE}.sweep_kernel")
-    assert "failed" in compared
-    assert "BENCHMARKS" in compared
-
-
 def test_the_page_shows_kernel_and_all_to_all_by_length_and_shard(clone: Clone, history: dict[str, Any]) -> None:
     assert f"{TWO}.sweep_all_to_all" in clone.asv("show", history["good"])
     clone.asv("publish")
@@ -156,3 +150,9 @@ def test_a_process_that_hands_over_imports_neither_torch_nor_pydantic_nor_numpy(
     )  # fmt: skip
     assert done.stdout.strip() == ""
     assert not math.isnan(clone.results(history["good"])[f"{ALONE}.sweep_total"]["result"][0])
+
+
+def test_continuous_compares_although_one_side_failed(clone: Clone, history: dict[str, Any]) -> None:
+    compared = clone.asv("continuous", history["broken"], history["slower"], "-b", f"{ALONE}.sweep_kernel")
+    assert "failed" in compared
+    assert "BENCHMARKS" in compared
