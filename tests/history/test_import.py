@@ -15,7 +15,7 @@ from fiabench.cli.history import main
 from fiabench.history.repository import Repository
 from fiabench.history.store import Store
 from fiabench.results.rundir import read_run
-from tests.history.made import CASE, ORIGIN, failed, line, write_run
+from tests.history.planted import CASE, ORIGIN, failed, line, write_run
 from tests.history.toy import PLAIN, Toy
 
 

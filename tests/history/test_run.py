@@ -25,7 +25,7 @@ from fiabench.history.repository import Repository
 from fiabench.history.runner import Due, Plan, due
 from fiabench.history.store import Store
 from fiabench.results.rundir import CASES, Run
-from tests.history.made import add, line
+from tests.history.planted import add, line
 from tests.history.toy import CRASHES, PLAIN, UNLOADABLE, Toy, write_sweep
 from tests.wheels import release
 
@@ -138,6 +138,29 @@ def test_a_run_that_is_killed_goes_on_with_what_is_missing(command: Command, tmp
     assert code == 2
     assert "sampling.max_samples: 4 before, 5 now" in printed
     assert [len(runs(store, commit)) for commit in (plain, unloadable, mended)] == [1, 1, 1]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_commit_that_cannot_be_checked_out_has_a_reason(command: Command, tmp_path: Path) -> None:
+    toy = Toy(tmp_path / "with-submodule")
+    toy.commit(PLAIN, "Plain")
+    nowhere = tmp_path / "nowhere"
+    (toy.path / ".gitmodules").write_text(f'[submodule "part"]\n\tpath = part\n\turl = {nowhere}\n')
+    toy.git("update-index", "--add", "--cacheinfo", f"160000,{'a' * 40},part")
+    toy.git("add", ".gitmodules")
+    toy.git("commit", "--quiet", "--message", "Take a part from nowhere")
+    sweep = write_sweep(tmp_path / "toy.yaml", axes={"seq_len_q": [64]}, sampling=FEW)
+    code, printed = command.ends("run", "--project", toy.path, "--range", "main^!", "--sweep", sweep)
+    assert code == 3, printed
+    assert "asv measured nothing" in printed
+    (attempt,), _ = Store.of(command.place, "with-submodule").attempts(commit=toy.git("rev-parse", "main"))
+    assert attempt.run is None
+    assert attempt.reason.startswith("asv measured nothing")
+    assert str(nowhere) in attempt.reason
+    code, printed = command.ends("show", "--project", "with-submodule")
+    assert code == 2
+    assert "no case was measured: asv measured nothing" in printed
 
 
 @pytest.mark.slow

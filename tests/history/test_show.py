@@ -13,7 +13,7 @@ from fiabench.cli.history import main
 from fiabench.cli.history_tables import spark
 from fiabench.history.repository import Repository
 from fiabench.history.store import FAILED, Store
-from tests.history.made import CASE, add, failed, line
+from tests.history.planted import CASE, add, failed, line
 from tests.history.toy import PLAIN, Toy
 
 CRASH = (

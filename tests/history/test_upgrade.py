@@ -13,7 +13,7 @@ from fiabench.cli.history import main
 from fiabench.history.repository import Repository
 from fiabench.history.store import Store
 from fiabench.results.measurement import Measurement
-from tests.history.made import add, line, write_run
+from tests.history.planted import add, line, write_run
 from tests.history.toy import PLAIN, Toy
 
 OLD, NEW = {"torch": "2.5.1", "torch_npu": "2.5.1"}, {"torch": "2.6.0", "torch_npu": "2.6.0"}

@@ -31,6 +31,8 @@ commit's checkout is (without it the commit's own engine is asked), and on which
 _BENCHMARKS = r"^attention\.World({})_"
 """Of the suite's benchmarks those of the sweep's cases that have these world sizes."""
 _LAST_WORDS = 4000
+_COMMIT_S_DOING = ("Failed to build the project", "fatal: ")
+"""What asv, or the git that it calls, says of a commit that cannot be checked out or built."""
 
 
 @dataclass(frozen=True)
@@ -101,13 +103,14 @@ def measure(plan: Plan, due: Due, lock: int) -> Outcome:
     """
     commit, started = due.commit, time.monotonic()
     before = {attempt.path: attempt for attempt in plan.store.attempts(plan.machine, commit.hash)[0]}
-    code, said = _asv(plan, due, lock)
+    code, printed = _asv(plan, due, lock)
     after = plan.store.attempts(plan.machine, commit.hash)[0]
     fresh = [attempt for attempt in after if not _is_old(before.get(attempt.path), attempt)]
     reason = next((attempt.reason for attempt in fresh if attempt.reason), "")
     if not fresh:
-        reason = f"asv measured nothing (exit code {code}): {said}"
-        plan.store.note_failure(plan.machine, commit.hash, reason)
+        reason = f"asv measured nothing (exit code {code}): {_essence(printed)}"
+        if any(words in printed for words in _COMMIT_S_DOING):  # and not that asv was refused, or does not run at all
+            plan.store.note_failure(plan.machine, commit.hash, reason)
     lines: dict[str, Measurement] = {}
     for attempt in fresh:
         if attempt.run:
@@ -126,7 +129,7 @@ def _is_old(before: Attempt | None, now: Attempt) -> bool:
 
 
 def _asv(plan: Plan, due: Due, lock: int) -> tuple[int, str]:
-    """asv's exit code and its last words."""
+    """asv's exit code and the end of what it printed."""
     benchmarks = _BENCHMARKS.format("|".join(map(str, due.world_sizes)))
     asv = [sys.executable, "-m", "asv", "run", "--config", str(plan.store.configuration), "--machine", plan.machine]
     asv += ["--bench", benchmarks, "--attribute", f"rounds={plan.sessions}", "--show-stderr", "--record-samples"]
@@ -154,8 +157,14 @@ def _asv(plan: Plan, due: Due, lock: int) -> tuple[int, str]:
             process.wait()
     with plan.store.log.open("rb") as printed:
         printed.seek(max(begins, os.fstat(printed.fileno()).st_size - _LAST_WORDS))
-        words = printed.read().decode(errors="replace").strip().splitlines()
-    return code, words[-1].strip() if words else "no message"
+        return code, printed.read().decode(errors="replace")
+
+
+def _essence(printed: str) -> str:
+    """What git could not do, else the last line, without the dots that asv begins it with."""
+    lines = [line for text in printed.splitlines() if (line := text.strip(" \t·"))]
+    fatal = [line for line in lines if line.startswith("fatal: ")]
+    return (fatal or lines or ["no message"])[-1]
 
 
 def machine_name(wanted: str) -> str:
