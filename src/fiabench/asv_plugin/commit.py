@@ -79,7 +79,8 @@ def measure(request: Request, seconds: float) -> Answer:
 
     A directory in which asv was interrupted at the same request is gone on with; one that was answered never is. Beside
     the directory stand `<time>.asked`, `<time>.log`, all that the run printed, and, where something went wrong,
-    `<time>.failed` with the reason. Raises OSError where these cannot be written.
+    `<time>.failed` with the reason. What turns out to be other code than the commit's is put into `<time>.rejected`.
+    Raises OSError where these cannot be written.
     """
     request.folder.mkdir(parents=True, exist_ok=True)
     note = {"asv": request.asv, "appended": _appended(request), "answered": False, "reason": "", **request.asked}
@@ -105,6 +106,7 @@ def measure(request: Request, seconds: float) -> Answer:
         other = _another_code(request, run)
         if other:
             run, reason = None, other
+            _reject(directory)
     if reason:
         directory.with_suffix(".failed").write_text(f"{reason}\n", encoding="utf-8")
     seconds = round(time.monotonic() - started, 3)
@@ -228,6 +230,13 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+def _reject(directory: Path) -> None:
+    """Puts what was measured of other code where nobody takes it for the commit's."""
+    place = directory.with_suffix(".rejected")
+    place.mkdir()
+    directory.rename(place / directory.name)
 
 
 def _another_code(request: Request, run: Run) -> str:

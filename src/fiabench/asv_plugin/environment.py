@@ -65,7 +65,7 @@ class InPlace(Environment):
             groups, _ = read_groups(sweep, os.environ.get(DEVICE, ""))
         except InputError as error:
             raise util.UserError(str(error)) from error
-        self._keeper = Keeper.of(conf, runs, asked.quick) if asked.keeps else None
+        self._keeper = Keeper.of(conf, runs, Path(self._build_root), asked.quick) if asked.keeps else None
         content = {
             "asv": f"{os.getpid()} on {util.datetime_to_js_timestamp(Keeper.started)}",
             "sweep": str(sweep),

@@ -56,11 +56,15 @@ class Keeper:
         atexit.register(self._put_back)
 
     @classmethod
-    def of(cls, conf: Any, runs: Path, quick: bool) -> Keeper:
-        """That of the configuration's results; ``runs`` holds this machine's run directories."""
+    def of(cls, conf: Any, runs: Path, checkout: Path, quick: bool) -> Keeper:
+        """That of the configuration's results; ``runs`` holds this machine's run directories.
+
+        ``checkout`` is asked for dates of commits where the configured repository is not on this machine.
+        """
         results = Path(conf.results_dir).resolve()
         if results not in cls._all:
-            cls._all[results] = cls(results, runs, Path(conf.repo), quick)
+            configured = Path(conf.repo).resolve()
+            cls._all[results] = cls(results, runs, configured if configured.is_dir() else checkout, quick)
         return cls._all[results]
 
     def _put_back(self) -> None:
