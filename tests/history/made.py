@@ -1,73 +1,85 @@
-"""Histories whose truth is known: run directories written as the engine writes them, with planted samples."""
+"""Contenders whose durations are known: what two commits would take on a box with a mood of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+import math
+import random
+import time
+from collections.abc import Callable, Sequence
 
-import numpy as np
-
-from fiabench.cases.load import load_sweep
-from fiabench.history.store import Store
-from fiabench.results import metrics
+from fiabench.cases.case import Case
+from fiabench.history.repository import Commit
 from fiabench.results.measurement import Measurement
-from fiabench.results.rundir import RunDirectory
-from tests.history.toy import write_sweep
-from tests.results.samples import ENVIRONMENT
-from tests.ulysses.points import make_case
 
-CASE = make_case(op="toy", seq_len_q=512, ulysses=1, heads=4, head_dim=32)
-"""The one of the toy's sweep."""
-ORIGIN = {"path": "checkout", "file": "checkout/toy.py", "dirty": False, "version": None}
-FACTS = {
-    **ENVIRONMENT, "fiabench": "0.1", "commit": "e" * 40, "dirty": False, "host": "box", "python": "3.11.1",
-    "versions": {"torch": "2.5.1", "numpy": "2.0"}, "variables": {}, "driver": None, "cann": None, "simulated": False,
-}  # fmt: skip
+CASE = Case(
+    "kernel", "toy", "BNSD", "fp32", "none", 64, 64, 1, 1, 1, 16, 1, 1, 1, 1, "none", 0, "one", 1
+)  # fmt: skip
 
 
-def line(commit: str, seconds: float, rng: np.random.Generator, memory: float = 1e6, **changes: Any) -> Measurement:
-    """The toy's case measured at ``commit``: around ``seconds``, with noise of half a percent."""
-    samples = {
-        name: {"0": (seconds * (1 + 0.005 * rng.standard_normal(30))).tolist()} for name in ("kernel", "end_to_end")
-    }
-    made = Measurement(CASE.id, CASE.as_dict() | {"device": "cpu", "threads": 1}, "ok", samples=samples)
-    made.timing = {"method": "host", "world_size": 1, "projects": {"toy": {**ORIGIN, "commit": commit}}}
-    made.metrics = metrics.compute(CASE, samples, None, memory)
-    for name, value in changes.items():
-        setattr(made, name, value)
-    return made
+def commit(name: str) -> Commit:
+    return Commit(name * 40, 0, "2026-01-01", f"the commit {name}")
 
 
-def failed(commit: str, status: str, reason: str) -> Measurement:
-    """The toy's case not measured at ``commit``."""
-    made = Measurement(CASE.id, CASE.as_dict() | {"device": "cpu", "threads": 1}, status, reason)
-    made.timing = {"projects": {"toy": {**ORIGIN, "commit": commit}}}
-    return made
+class Box:
+    """Where sessions take place one after the other; ``mood`` gives the logarithm of what each adds, by its number."""
+
+    def __init__(self, mood: Callable[[int], float] = lambda number: 0.0) -> None:
+        self.mood = mood
+        self.sessions: list[str] = []
+        """Whose they were, in order."""
+        self.alive: set[str] = set()
 
 
-def write_run(path: Path, lines: Sequence[Measurement], finished: bool = True, **facts: Any) -> Path:
-    """A run directory with ``lines``; ``facts`` are of its environment."""
-    sweep = load_sweep(write_sweep(path.parent / f"{path.name}.yaml"))
-    (path.parent / f"{path.name}.yaml").unlink()
-    header = {
-        "created": "2026-01-02T03:04:05+00:00",
-        "finished": "2026-01-02T03:05:05+00:00" if finished else None,
-        "sweep": sweep.resolved(),
-        "options": {"device": "auto", "sessions": 1},
-        "environment": FACTS | facts,
-    }
-    directory = RunDirectory.create(path, header)
-    for one in lines:
-        directory.append(one)
-    directory.close()
-    return path
+class Made:
+    """A commit that takes ``seconds`` of each case, scattered by ``spread``, and ends as ``ends`` says.
 
+    ``ends`` is asked before each session: a status and a reason, or nothing where it is measured.
+    """
 
-def add(
-    store: Store, commit: str, lines: Sequence[Measurement], machine: str = "box", time: str = "1", **facts: Any
-) -> Path:
-    """A run directory of ``commit`` in the history."""
-    folder = store.runs / machine / commit
-    folder.mkdir(parents=True, exist_ok=True)
-    return write_run(folder / f"2026010{time}-000000-000000", lines, **facts)
+    whole = False
+
+    def __init__(
+        self,
+        name: str,
+        box: Box,
+        seconds: float = 1.0,
+        spread: float = 0.0,
+        ends: Callable[[Made], tuple[str, str] | None] = lambda made: None,
+    ) -> None:
+        self.commit = commit(name)
+        self.name = name
+        self.box = box
+        self.seconds = seconds
+        self.spread = spread
+        self.ends = ends
+        self.draw = random.Random(name)
+        self.count = 0
+        self.starting = 0.0
+        """Seconds."""
+
+    def start(self, case: Case) -> None:
+        time.sleep(self.starting)
+        self.box.alive.add(self.name)
+
+    def join(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self.box.alive.discard(self.name)
+
+    def measure(self, cases: Sequence[Case]) -> dict[str, Measurement]:
+        self.box.alive.add(self.name)
+        return {case.id: self._measure(case) for case in cases}
+
+    def _measure(self, case: Case) -> Measurement:
+        self.count += 1
+        mood = self.box.mood(len(self.box.sessions))
+        self.box.sessions.append(self.name)
+        ending = self.ends(self)
+        if ending:
+            return Measurement(case.id, case.as_dict(), *ending)
+        own = self.draw.gauss(0.0, self.spread)
+        seconds = [self.seconds * math.exp(mood + own)] * 5
+        samples = {"end_to_end": {"0": seconds}, "kernel": {"0": seconds}}
+        metrics = {"total": {"value": seconds[0]}}
+        return Measurement(case.id, case.as_dict(), "ok", samples=samples, metrics=metrics)

@@ -46,7 +46,11 @@ class Contender(Protocol):
         ...
 
     def start(self, case: Case) -> None:
-        """Gets ready for ``case`` and those that need as many ranks, in fresh processes."""
+        """Starts fresh processes for ``case`` and those that need the same ranks, and waits for nothing."""
+        ...
+
+    def join(self) -> None:
+        """Waits until what was started is ready."""
         ...
 
     def measure(self, cases: Sequence[Case]) -> dict[str, Measurement]:
@@ -78,13 +82,22 @@ class Ranks:
         resolved = replace(sweep, projects=placed, sampling=sampling).resolved()
         self._coordinator = Coordinator(machine, resolved, logs, {})
         self._group: RankGroup | None = None
+        self._joined = False
+        self._threads = 0
 
     def start(self, case: Case) -> None:
         self.close()
+        self._begin(case)
+
+    def join(self) -> None:
         try:
-            self._join(case)
+            if self._group:
+                self._meet(self._group)
         except GroupFailure:
-            self.close()  # measuring tries once more, and says what happens
+            self._kill()  # measuring tries once more, and says what happens
+        except BaseException:
+            self._kill()
+            raise
 
     def measure(self, cases: Sequence[Case]) -> dict[str, Measurement]:
         return {case.id: self._measure(case) for case in cases}
@@ -92,23 +105,17 @@ class Ranks:
     def close(self) -> None:
         if self._group:
             self._group.close()
-            self._group = None
-
-    def _join(self, case: Case) -> RankGroup:
-        if self._group is None:
-            threads = self._machine.threads(case)
-            self._group = RankGroup(self._machine.device, case.world_size, threads, self._logs, case.variables)
-            self._group.join()
-            if self._machine.device == "cpu":
-                _bind_alike(self._group.pids, threads)
-        return self._group
+        self._group, self._joined = None, False
 
     def _measure(self, case: Case) -> Measurement:
         misfit = self._machine.misfit(case)
         if misfit:
             return unmeasured(case, self._machine, "does_not_fit", misfit)
+        self.join()
         try:
-            answers = self._join(case).ask(*self._coordinator.command(case))
+            group = self._group or self._begin(case)
+            self._meet(group)
+            answers = group.ask(*self._coordinator.command(case))
         except GroupFailure as failure:
             self._kill()
             return unmeasured(case, self._machine, failure.status, failure.reason)
@@ -120,10 +127,22 @@ class Ranks:
             self._kill()
         return measurement
 
+    def _begin(self, case: Case) -> RankGroup:
+        self._threads = self._machine.threads(case)
+        self._group = RankGroup(self._machine.device, case.world_size, self._threads, self._logs, case.variables)
+        return self._group
+
+    def _meet(self, group: RankGroup) -> None:
+        if not self._joined:
+            group.join()
+            self._joined = True
+            if self._machine.device == "cpu":
+                _bind_alike(group.pids, self._threads)
+
     def _kill(self) -> None:
         if self._group:
             self._group.kill()
-            self._group = None
+        self._group, self._joined = None, False
 
 
 def _bind_alike(pids: Sequence[int], threads: int) -> None:
@@ -159,6 +178,9 @@ class Tool:
 
     def start(self, case: Case) -> None:
         """Nothing: every run has processes of its own."""
+
+    def join(self) -> None:
+        """Nothing, likewise."""
 
     def close(self) -> None:
         """Nothing, likewise."""

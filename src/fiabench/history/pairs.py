@@ -81,6 +81,8 @@ class Pairing:
             if not apart:
                 for side in (first, 1 - first):
                     self.sides[side].start(cases[0])
+                for contender in self.sides:
+                    contender.join()
             starting = time.monotonic() - begun
             for number in range(MOST_QUARTETS):
                 for block in blocks:

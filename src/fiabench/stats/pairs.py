@@ -30,6 +30,8 @@ LEAST = 4
 EFFECT = 2.0
 """Over effects of this variance, in those of a difference, the evidence is spread. Anything between 1 and 4 needs about
 as many pairs; 2 suits slowdowns of one to three times what the pairs scatter."""
+ENOUGH = 8
+"""Fewer differences say nothing of whether neighbours resemble each other, and are taken for independent."""
 MOST_ALIKE = 0.95
 """Neighbouring differences are not taken to be correlated more than this: a steady difference would look so."""
 POWER_QUANTILE = 1.645
@@ -64,9 +66,10 @@ def _sums(differences: Sequence[float] | np.ndarray) -> _Sums:
         return _Sums(float(series.size), float(series[0]), 0.0)
     deviations = series - series.mean()
     squares = float(deviations @ deviations)
-    # Correlations are estimated too low by 1 / n.
-    resemblance = float(deviations[1:] @ deviations[:-1]) / squares + 1 / series.size
-    resemblance = min(max(resemblance, 0.0), MOST_ALIKE)
+    resemblance = 0.0
+    if series.size >= ENOUGH:  # correlations are estimated too low by 1 / n
+        resemblance = float(deviations[1:] @ deviations[:-1]) / squares + 1 / series.size
+        resemblance = min(max(resemblance, 0.0), MOST_ALIKE)
     return _Sums(series.size * (1 - resemblance) / (1 + resemblance), float(series.mean()), squares)
 
 
