@@ -15,7 +15,9 @@ import pytest
 from fiabench.asv_plugin.commit import Request, measure, read_note
 from fiabench.asv_plugin.view import read_reasons, read_views
 from fiabench.results.rundir import RunDirectory, read_run
-from tests.asv.test_handover import ON_ONE, SAMPLES, line
+from tests.asv.test_handover import ON_ONE, line
+
+pytestmark = pytest.mark.slow
 
 COMMIT = "0" * 40
 RUNS_IT = """
@@ -34,9 +36,8 @@ def engine(arguments: list[str], facts: dict[str, Any]) -> None:
         directory, _ = RunDirectory.reopen(path)
     else:
         directory = RunDirectory.create(path, header(facts["commit"]))
-    directory.append(
-        line(ON_ONE, "ok", samples=SAMPLES | {"end_to_end": {"0": [float(resumed)]}}, session=int(resumed))
-    )
+    samples = {"end_to_end": {"0": [2.0 + resumed]}, "kernel": {"0": [1.0]}}
+    directory.append(line(ON_ONE, "ok", samples=samples, session=int(resumed)))
     if facts.get("hangs") and not resumed:
         time.sleep(60)
     directory.header["finished"] = "now"
@@ -123,7 +124,8 @@ def test_a_directory_without_an_answer_is_gone_on_with(tmp_path: Path) -> None:
     assert answer.run.path == path
     assert [found.session for found in answer.run.lines] == [0, 1]
     (view,) = read_views(path.parent)[0].values()
-    assert len(view.groups) == 1
+    (cells,) = view.groups.values()
+    assert cells["64", "'tp1 x u1'"].handed["total"] == [2.0, 3.0]
 
 
 def test_another_request_does_not_go_on_with_it(tmp_path: Path) -> None:
