@@ -88,6 +88,12 @@ def test_a_sweep_that_cannot_be_read_is_refused_in_words(tmp_path: Path) -> None
         read_groups(sweep(tmp_path, axes={"sequence": [1]}))
 
 
+def test_a_project_that_the_sweep_does_not_know_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"found layer; allowed by .*: none"):
+        read_groups(sweep(tmp_path, axes={"seq_len_q": [64]}), project="layer")
+    assert read_groups(ROOT / "sweeps" / "pr-23572.yaml", project="sglang")
+
+
 def test_b_picks_cases_by_metric_length_and_shard(tmp_path: Path) -> None:
     groups, cases = read_groups(sweep(tmp_path, axes={"seq_len_q": [64, 128], "ulysses": [1, 2]}))
     ids = {(case.seq_len_q, case.ulysses): case.id for case in cases}

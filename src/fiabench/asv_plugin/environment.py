@@ -62,7 +62,7 @@ class InPlace(Environment):
         sweep = Path(os.environ.get(SWEEP) or engine / "sweeps" / "history.yaml").resolve()
         runs = Path(conf.results_dir).resolve().parent / "runs" / asked.machine
         try:
-            groups, _ = read_groups(sweep, os.environ.get(DEVICE, ""))
+            groups, _ = read_groups(sweep, os.environ.get(DEVICE, ""), os.environ.get(PROJECT, ""))
         except InputError as error:
             raise util.UserError(str(error)) from error
         self._keeper = Keeper.of(conf, runs, Path(self._build_root), asked.quick) if asked.keeps else None

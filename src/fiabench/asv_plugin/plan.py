@@ -13,7 +13,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fiabench.asv_plugin.names import METRICS, benchmark
+from fiabench.asv_plugin.names import METRICS, PROJECT, benchmark
 from fiabench.asv_plugin.placing import Place, metrics, place
 from fiabench.cases.case import Case
 from fiabench.cases.errors import InputError
@@ -45,12 +45,16 @@ class Group(NamedTuple):
     """What measuring all of it may take, once."""
 
 
-def read_groups(path: Path, device: str = "") -> tuple[dict[str, Group], list[Case]]:
+def read_groups(path: Path, device: str = "", project: str = "") -> tuple[dict[str, Group], list[Case]]:
     """The groups of the sweep in ``path`` by name, measured on ``device``, and all its cases.
 
-    Raises InputError where it is no sweep, or where asv cannot tell two of its cases apart.
+    Raises InputError where it is no sweep, does not know the ``project`` whose commits are measured, or where asv
+    cannot tell two of its cases apart.
     """
     sweep = load_sweep(path)
+    if project and project not in sweep.projects:
+        known = ", ".join(sweep.projects) or "none: this sweep has no projects"
+        raise InputError.plain(f"{PROJECT}: found {project}; allowed by {path}: {known}")
     cases = [point for point in expand(sweep) if isinstance(point, Case)]
     if not cases:
         raise InputError.plain(f"{path}: no case of {sweep.name} is left to be measured")
