@@ -135,10 +135,19 @@ class _Subject:
             )
         return kept
 
+    def _machine_for(self, cases: Sequence[Case]) -> Machine:
+        """This box. Raises InputError where it has not the ranks that ``cases`` need."""
+        machine = find_machine(self.device)
+        most = max(cases, key=lambda case: case.world_size)
+        if most.world_size > machine.max_ranks:
+            allowed = f"{machine.device} allows {machine.max_ranks} here: leave such cases out"
+            raise InputError.plain(f"{most.id}: found {most.world_size} ranks; {allowed}")
+        return machine
+
     @contextmanager
-    def contenders(self) -> Iterator[Callable[[Commit], Contender]]:
-        """What makes a contender of a commit; the checkouts are gone afterwards."""
-        machine: Machine | None = find_machine(self.device) if self.project else None
+    def contenders(self, cases: Sequence[Case]) -> Iterator[Callable[[Commit], Contender]]:
+        """What makes a contender of a commit, for ``cases``; the checkouts are gone afterwards."""
+        machine = self._machine_for(cases) if self.project else None
         with Checkouts(self.repository) as checkouts:
 
             def make(commit: Commit) -> Contender:
@@ -179,7 +188,7 @@ def confirm(
     cases = subject.cases(filters)
     notes, contests = console(stderr=True), [Contest(case) for case in cases]
     interrupted = False
-    with subject.contenders() as make, _interruptible(), notes.status("first sessions of each side") as status:
+    with subject.contenders(cases) as make, _interruptible(), notes.status("first sessions of each side") as status:
         pairing = Pairing((make(commits[0]), make(commits[1])), metric, random.Random())
         try:
             confirming.contest(
@@ -280,7 +289,7 @@ def bisect(
     commits = bisecting.between(repository, *ends)
     case = _only(subject.cases(wanted), wanted)
     notes, draw = console(stderr=True), random.Random()
-    with subject.contenders() as make, _interruptible(), notes.status("") as status:
+    with subject.contenders([case]) as make, _interruptible(), notes.status("") as status:
         base = make(ends[0])
         bisection = bisecting.Bisection(
             commits,

@@ -15,6 +15,7 @@ import yaml
 
 from fiabench.cases.case import Case
 from fiabench.cases.errors import InputError
+from fiabench.cases.expand import expand
 from fiabench.cases.sweep import Sweep
 from fiabench.history.repository import Commit
 from fiabench.results.measurement import Measurement
@@ -172,6 +173,7 @@ class Tool:
         self.commit = commit
         self._checkout = checkout
         self._sweep = sweep
+        self._cases = [point for point in expand(sweep) if isinstance(point, Case)]
         self._options = [*(["--profile", profile] if profile else []), "--device", device, "--no-figures"]
         self._folder = folder
         self._runs = 0
@@ -208,9 +210,9 @@ class Tool:
         if not tool.exists():
             return "has no tools/sweep.py: nothing to be asked"
         sweep = out.with_suffix(".yaml")
-        sweep.write_text(yaml.safe_dump(_shortened(Path(self._sweep.path))), encoding="utf-8")
+        sweep.write_text(yaml.safe_dump(shortened(Path(self._sweep.path)), sort_keys=False), encoding="utf-8")
         command = [sys.executable, tool, "run", sweep, "--out", out, *self._options]
-        for text in filters_of(cases):
+        for text in filters_of(cases, self._cases):
             command += ["--filter", text]
         log = out.with_suffix(".log")
         with log.open("wb") as output:
@@ -232,21 +234,19 @@ class Tool:
         return f"tools/sweep.py run ended with exit code {code}" + (f": {words[-1]}" if words else "")
 
 
-def filters_of(cases: Sequence[Case]) -> list[str]:
-    """`field=value,...` for each field that a filter of any engine may name; together they let ``cases`` pass.
+def filters_of(cases: Sequence[Case], among: Sequence[Case]) -> list[str]:
+    """`field=value,...` for each field that tells cases of the sweep, which are ``among``, apart: ``cases`` pass.
 
-    Fields at the value that they have when nobody names them are left out: an old engine may not know them.
+    Others are not named: an old engine may not know them.
     """
     texts = []
     for name in Case._fields:
-        values = list(dict.fromkeys(getattr(case, name) for case in cases))
-        if name == "variables" or values == [Case._field_defaults.get(name)]:
-            continue
-        texts.append(f"{name}={','.join(map(str, values))}")
+        if name != "variables" and len({getattr(case, name) for case in among}) > 1:
+            texts.append(f"{name}={','.join(dict.fromkeys(str(getattr(case, name)) for case in cases))}")
     return texts
 
 
-def _shortened(path: Path) -> dict[str, Any]:
+def shortened(path: Path) -> dict[str, Any]:
     """The sweep file at ``path`` with short sessions, in every profile too."""
     document: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
     kept = {key: value for key, value in document.items() if key != "claims"}
