@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from fiabench.cases.case import Case
-from fiabench.history.pairs import BASE, LEAST, NAMES, NEW, STANDS, TYPICAL, Pairing, Round, samples_of, together
+from fiabench.history.pairs import BASE, LEAST, NAMES, NEW, STANDS, TYPICAL, Pairing, Round, samples_of
 from fiabench.results.measurement import Measurement
 from fiabench.results.words import essence
 from fiabench.stats.compare import FALSE_DISCOVERIES, LEAST_CHANCE, chance_bound
@@ -213,14 +213,14 @@ def contest(
     """As :func:`confirm`, of contests that were made before; they hold more than their verdicts when it ends."""
     deadline = time.monotonic() + seconds
     by_id = {found.case.id: found for found in contests}
-    for part in together([found.case for found in contests]):
+    for part in pairing.parts([found.case for found in contests]):
         first_sessions(pairing, [by_id[case.id] for case in part], (BASE, NEW))
         each(contests)
     lasted: dict[object, float] = {}
     going = True
     while going and any(found.open for found in contests):
         going = False
-        for part in together([found.case for found in contests if found.open]):
+        for part in pairing.parts([found.case for found in contests if found.open]):
             for apart in (False, True):
                 due = [case for case in part if by_id[case.id].apart is apart and by_id[case.id].open]
                 place = (part[0].world_size, part[0].variables, part[0].threads, apart)

@@ -29,8 +29,10 @@ takes when nothing gets in its way: the quantile LOWEST of all its samples. On t
 former differed by 15 % from round to round, the latter by 0.7 %; but what only some calls feel is not in it."""
 STANDS = (LEAST, TYPICAL)
 LOWEST = 0.05
-MOST_QUARTETS = 10
-"""In one round, while measuring has not taken as long as starting."""
+MOST_QUARTETS = 12
+MEASURING = 2.0
+"""A round takes quartets until measuring has taken this many times what starting did: with more, rounds would be few;
+with fewer, each would say little on a busy box."""
 
 
 @dataclass
@@ -61,6 +63,15 @@ class Pairing:
         self.metric = metric
         self._draw = draw
 
+    @property
+    def whole(self) -> bool:
+        """Whether a session is better of all cases at once than of each by itself."""
+        return any(side.whole for side in self.sides)
+
+    def parts(self, cases: Sequence[Case]) -> list[list[Case]]:
+        """``cases`` as they are measured in one round: those that need the same ranks, or all where that is best."""
+        return [list(cases)] if self.whole else together(cases)
+
     def alone(self, side: int, cases: Sequence[Case]) -> dict[str, Measurement]:
         """A session of each of ``cases`` on one side, which has the box to itself, in fresh processes."""
         contender = self.sides[side]
@@ -71,10 +82,9 @@ class Pairing:
             contender.close()
 
     def round(self, cases: Sequence[Case], apart: bool = False) -> dict[str, Round]:
-        """A round of ``cases``, which need the same ranks, by id. ``apart``: never are both sides alive at once."""
+        """A round of ``cases``, one of their :meth:`parts`, by id. ``apart``: never are both sides alive at once."""
         rounds = {case.id: Round() for case in cases}
-        whole = any(side.whole for side in self.sides)
-        blocks = [list(cases)] if whole else [[case] for case in cases]
+        blocks = [list(cases)] if self.whole else [[case] for case in cases]
         first = self._draw.choice((BASE, NEW))
         begun = time.monotonic()
         try:
@@ -87,7 +97,7 @@ class Pairing:
             for number in range(MOST_QUARTETS):
                 for block in blocks:
                     self._quartet(block, first if number % 2 == 0 else 1 - first, apart, rounds)
-                if whole or apart or time.monotonic() - begun > 2 * starting:
+                if self.whole or apart or time.monotonic() - begun > (1 + MEASURING) * starting:
                     break
         finally:
             for contender in self.sides:
