@@ -51,8 +51,10 @@ class Keeper:
     def __init__(self, results: Path, runs: Path, repository: Path, quick: bool) -> None:
         self.commits: set[str] = set()
         self._results, self._runs, self._repository, self._quick = results, runs, repository, quick
-        known = results / "benchmarks.json"
-        self._before: dict[str, Any] = util.load_json(str(known), Benchmarks.api_version) if known.exists() else {}
+        self._backup = results.parent / "benchmarks.before"
+        # A backup that is there was left by a process that was killed: what it found is in no other file.
+        self._before = _known(results / "benchmarks.json") | _known(self._backup)
+        util.write_json(str(self._backup), self._before, Benchmarks.api_version)
         atexit.register(self._put_back)
 
     @classmethod
@@ -74,3 +76,11 @@ class Keeper:
             complete(self._runs, self._results, self._repository, self.commits, self._before, self._quick)
         except InputError as error:
             log.error(f"what asv forgot of these commits could not be put back: {error}")
+        else:
+            self._backup.unlink()
+
+
+def _known(path: Path) -> dict[str, Any]:
+    """The benchmarks in a file of asv's; none where there is no file."""
+    found: dict[str, Any] = util.load_json(str(path), Benchmarks.api_version) if path.exists() else {}
+    return found
