@@ -298,7 +298,14 @@ def bisect(
             budget,
             lambda text: status.update(Text(text)),
         )
-        found = bisection.find(relevant)
+        interrupted = False
+        try:
+            found: bisecting.Found | None = bisection.find(relevant)
+        except KeyboardInterrupt:
+            found, interrupted = bisection.found, True
+    if found is None:
+        notes.print("Interrupted before GOOD and BAD were told apart.")
+        return INTERRUPTED
     stat = repository.git("show", "--stat", "--format=", found.first_bad.hash) if found.first_bad else ""
     if as_json:
         about: dict[str, Any] = {"good": ends[0]._asdict(), "bad": ends[1]._asdict(), "case": case.id, "metric": metric}
@@ -306,6 +313,9 @@ def bisect(
         click.echo(json.dumps({**about, **found.as_dict(), "first_bad": first}, indent=2, ensure_ascii=False))
     else:
         _print_found(console(), ends, found, metric, stat)
+    if interrupted:
+        notes.print("Interrupted: what is said is what was known by then.")
+        return INTERRUPTED
     return OK if found.first_bad else SOME_FAILED
 
 

@@ -113,6 +113,8 @@ class Bisection:
         """How BAD fails, if it does."""
         self._stand = LEAST
         """By what BAD is slower, if it is."""
+        self.found: Found | None = None
+        """What is known so far; None until GOOD and BAD have been told apart."""
 
     def find(self, relevant: float) -> Found:
         """Judges commits until the first bad one is known, the time is over, or none is left that can be judged."""
@@ -121,7 +123,7 @@ class Bisection:
         share = _SHARE_OF_ENDS * self._seconds if len(self._commits) > 1 else self._seconds
         pairing = self._against(self._commits[-1])
         (verdict,) = contest(pairing, [ends], relevant, share, lambda contests: None)
-        found = Found(verdict)
+        self.found = found = Found(verdict)
         if verdict.verdict == FAILS:
             self._symptom = ends.failed[NEW]
         elif verdict.verdict == SLOWER and verdict.ratio is not None:
@@ -134,10 +136,10 @@ class Bisection:
     def _halve(self, found: Found) -> None:
         good, bad, skipped = -1, len(self._commits) - 1, set[int]()
         while True:
+            found.suspects = list(self._commits[good + 1 : bad + 1])
             middle = (good + bad) / 2
             left = [place for place in range(good + 1, bad) if place not in skipped]
             if not left or time.monotonic() > self._end:
-                found.suspects = list(self._commits[good + 1 : bad + 1])
                 return
             place = min(left, key=lambda candidate: abs(candidate - middle))
             still = max(1, math.ceil(math.log2(bad - good)))
