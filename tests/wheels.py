@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import subprocess
 import sys
 import tempfile
@@ -16,10 +17,12 @@ FOLDER = Path(__file__).resolve().parents[1] / "build" / "wheels"
 def release(name: str, version: str) -> Path:
     """The folder of that release's Python files. Where pip cannot fetch it, the test says that it did not run."""
     folder = FOLDER / f"{name}-{version}"
-    if not folder.exists():
-        FOLDER.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=FOLDER) as scratch:
-            _fetch(name, version, Path(scratch)).rename(folder)
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with (FOLDER / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # several workers may want the same release
+        if not folder.exists():
+            with tempfile.TemporaryDirectory(dir=FOLDER) as scratch:
+                _fetch(name, version, Path(scratch)).rename(folder)
     return folder
 
 

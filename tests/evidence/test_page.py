@@ -11,9 +11,9 @@ import pytest
 
 from fiabench.evidence import __main__ as command
 from fiabench.evidence import comparing, simulated
-from fiabench.evidence.chapters import Found, rows
+from fiabench.evidence.chapters import Found, real_rows, rows
 from fiabench.evidence.oracle import OnCpu
-from fiabench.evidence.page import Study, page
+from fiabench.evidence.page import Study, page, read
 from fiabench.evidence.planted import KINDS, KNOWN
 from fiabench.evidence.real import DELAYS, LONG, Closure, Real
 from fiabench.evidence.rows import MET, MISSED, Row, row
@@ -72,10 +72,31 @@ def regenerated() -> Study:
         delays=dict.fromkeys(simulated.DELAYS, 1.0),
         oracles={kind.name: 20 for kind in KNOWN},
         compared=comparing.study(seeds),
-        cpu=OnCpu(timings=250, half_width=0.01, fixed=24, mean_samples=30.0, near=0.95),
-        real=real,
     )
-    return Study(rows(found), seeds, 1, "a test", "unknown", 0.0)
+    cpu = OnCpu(timings=250, half_width=0.01, fixed=24, mean_samples=30.0, near=0.95)
+    return Study([*rows(found), *real_rows(cpu, real)], seeds, 1, "2 cores, CPU", "unknown", 60.0)
+
+
+def test_a_page_is_read_as_it_was_written(regenerated):
+    again = read(page(regenerated))
+    assert page(again) == page(regenerated)
+    assert again._replace(rows=[]) == regenerated._replace(rows=[])
+
+
+def test_what_is_real_can_be_run_anew_alone(regenerated, monkeypatch):
+    """Every other row stays, and the page says that the commits differ."""
+    cpu = OnCpu(timings=250, half_width=0.02, fixed=20, mean_samples=25.0, near=0.9)
+    calm = Real(dict.fromkeys(DELAYS, 0.0), 1.0, dict.fromkeys(LONG, Closure(0.01, False)))
+    monkeypatch.setattr(command, "real_studies", lambda rounds, say: (cpu, calm))
+    before, after = (
+        {(cell.chapter, cell.what): cell.found for cell in cells(page(study))}
+        for study in (regenerated, command.with_real_again(regenerated, 7))
+    )
+    changed = {key for key in before if before[key] != after[key]}
+    assert before.keys() == after.keys()
+    assert changed
+    assert changed <= {(row.chapter, row.what) for row in real_rows(cpu, calm)}
+    assert "what is real was run anew at commit" in page(command.with_real_again(regenerated, 7))
 
 
 @pytest.fixture(scope="module")

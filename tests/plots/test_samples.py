@@ -160,11 +160,11 @@ def test_without_readings_there_is_no_room_for_a_clock(draw, tmp_path):
 def test_doubtful_cases_come_first_then_unsettled_then_the_longest(draw, tmp_path):
     lines = [line((number + 1) * STEADY, planted.case(1024 * (number + 1), 2)) for number in range(6)]
     lines[1].status, lines[1].reason = "unsettled", "the interval is wide"
-    lines[0].timing["flags"] = ["the level rose by 5.0% after sample 12"]
+    lines[0].timing["flags"] = ["the level rose by 5.0 % after sample 12"]
     figure = draw("samples", run_of(tmp_path, *lines))
     assert [title.split(" ")[0] for title in titles(figure)] == ["1,024", "2,048", "6,144", "5,120"]
     first, second, third, _ = figure.axes
-    assert said(first) == "the level rose by 5.0% after sample 12"
+    assert said(first) == "the level rose by 5.0 % after sample 12"
     assert said(second) == "unsettled: the interval is wide"
     assert said(third) == ""
     assert "2 further cases are not drawn, 0 of them with doubts" in words(figure)

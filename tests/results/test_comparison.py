@@ -65,7 +65,7 @@ def test_a_certain_change_that_is_too_small_to_matter_says_so(base):
     b = simulated_run("b", 3, "slow-rank=0:1.02")
     found = judged([base], [b], ["total"], relevant=0.2)
     assert {row.verdict for row in found.rows} == {SLOWER}
-    assert all("by less than the 20.0% that is asked for" in row.why for row in found.rows)
+    assert all("by less than the 20.0 % that is asked for" in row.why for row in found.rows)
     assert not any("by less than" in row.why for row in judged([base], [b], ["total"]).rows)
 
 

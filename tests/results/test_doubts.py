@@ -48,7 +48,7 @@ def test_a_slow_rank_is_named_with_its_excess():
 
 def test_a_rank_that_comes_last_is_named_with_what_the_others_wait():
     (words,) = said(late=2, late_by=5e-3)
-    assert words.startswith("rank 2 comes last in 100% of exchange_in: the others wait 5.0")
+    assert words.startswith("rank 2 comes last in 100 % of exchange_in: the others wait 5.0")
 
 
 def test_a_step_is_told_with_its_size_and_place():

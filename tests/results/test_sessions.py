@@ -91,9 +91,9 @@ def test_a_case_that_is_unsettled_in_one_session_is_unsettled():
 
 def test_doubts_say_which_part_of_the_sessions_has_them():
     lines = in_sessions([1.0, 1.0])
-    lines[0].timing["flags"] = ["drifts", "residual"]
-    lines[1].timing["flags"] = ["residual"]
-    assert over_sessions(lines)[0].flags == ["drifts (in 1 of 2 sessions)", "residual"]
+    lines[0].timing["flags"] = ["drifts", "closure: 5.2 % of the total"]
+    lines[1].timing["flags"] = ["closure: 10 % of the total"]
+    assert over_sessions(lines)[0].flags == ["drifts (in 1 of 2 sessions)", "closure: 5.2 % of the total"]
 
 
 def test_a_run_directory_holds_each_session_and_gives_one_measurement_a_case(tmp_path):

@@ -62,10 +62,10 @@ def test_verdicts_and_what_they_say():
     same = compare([pair(3, 8)])[0]
     assert same.verdict == NO_DIFFERENCE
     assert same.low < 1 < same.high
-    assert f"{same.visible:.1%} and more would have been seen" in same.why
+    assert f"{100 * same.visible:.1f} % and more would have been seen" in same.why
     strict = compare([pair(3, 8)], relevant=0.001)[0]
     assert strict.verdict == UNDECIDED
-    assert "0.1% is asked for" in strict.why
+    assert "0.1 % is asked for" in strict.why
 
 
 def test_what_is_visible_is_seen_in_95_of_100():

@@ -27,7 +27,7 @@ Rates = dict[str, dict[str, float]]
 
 
 class Found(NamedTuple):
-    """What every study found."""
+    """What every simulated study found."""
 
     rates: Rates
     sessions: dict[int, dict[str, float]]
@@ -39,21 +39,23 @@ class Found(NamedTuple):
     oracles: dict[str, int]
     """By kind, samples."""
     compared: Compared
-    cpu: OnCpu
-    real: Real
 
 
 def rows(found: Found) -> list[Row]:
-    """Every row, by chapter."""
+    """The rows of what is simulated, by chapter."""
     return [
         *_settled(found.rates),
         *_wrong(found.rates, found.sessions, found.pooled_sessions),
         *_flags(found.rates, found.ranks),
         *_delays(found.delays),
-        *_samples(found.rates, found.oracles, found.cpu),
-        *_real(found.real),
+        *_samples(found.rates, found.oracles),
         *_compared(found.compared),
     ]
+
+
+def real_rows(cpu: OnCpu, real: Real) -> list[Row]:
+    """The rows of what really ran, by chapter."""
+    return [*_samples_on_cpu(cpu), *_real(real)]
 
 
 def _settled(rates: Rates) -> Iterator[Row]:
@@ -100,11 +102,14 @@ def _delays(delays: dict[float, float]) -> Iterator[Row]:
         yield row(DELAYS, f"{1e3 * delay:g} ms: comes back as wait, not as transfer", found, least=95)
 
 
-def _samples(rates: Rates, oracles: dict[str, int], cpu: OnCpu) -> Iterator[Row]:
+def _samples(rates: Rates, oracles: dict[str, int]) -> Iterator[Row]:
     for kind in KNOWN:
         ratio = rates[kind.name]["mean_samples"] / oracles[kind.name]
         why = words.OPEN_DEPENDENCE if kind in KNOWN[:2] else words.SURE_OF_MODE
         yield row(SAMPLES, f"{kind.name}: samples over the oracle's", ratio, "times", most=1.3, why=why)
+
+
+def _samples_on_cpu(cpu: OnCpu) -> Iterator[Row]:
     why = words.RESTLESS if cpu.half_width is None else words.OPEN_DEPENDENCE
     yield row(SAMPLES, "CPU, one kernel: samples over the oracle's", cpu.ratio, "times", most=1.3, why=why)
     yield row(SAMPLES, "CPU: half-width asked for", cpu.half_width or float("nan"))

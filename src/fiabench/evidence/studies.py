@@ -1,4 +1,4 @@
-"""Runs every study."""
+"""Runs the studies: those of what is simulated, and those of what is real."""
 
 from __future__ import annotations
 
@@ -18,11 +18,8 @@ TIMINGS_A_ROUND = 20
 Say = Callable[[str], None]
 
 
-def studies(seeds: int, rounds: int, pool: ProcessPoolExecutor, say: Say) -> Found:
-    """Everything; ``seeds`` simulated measurements to each kind, ``say`` is told how far it is.
-
-    Real ranks come last, when nothing of this program runs beside them.
-    """
+def simulated_studies(seeds: int, pool: ProcessPoolExecutor, say: Say) -> Found:
+    """All that is simulated, ``seeds`` measurements to each kind; ``say`` is told how far it is."""
     run: Any = partial(pool.map, chunksize=max(1, min(25, seeds // 8)))
     half, few = max(1, seeds // 2), max(1, seeds // 10)
     compared = pool.submit(comparing.study, seeds)
@@ -39,7 +36,10 @@ def studies(seeds: int, rounds: int, pool: ProcessPoolExecutor, say: Say) -> Fou
     delays = {delay: simulated.part(run(simulated.Delayed(delay), range(few))) for delay in simulated.DELAYS}
     say("oracles and comparisons")
     oracles = dict(zip((kind.name for kind in KNOWN), pool.map(oracle.oracle, KNOWN)))
-    simulated_part = (rates, sessions, pooled.result(), ranks, delays, oracles, compared.result())
+    return Found(rates, sessions, pooled.result(), ranks, delays, oracles, compared.result())
+
+
+def real_studies(rounds: int, say: Say) -> tuple[oracle.OnCpu, real.Real]:
+    """All that really runs; nothing else of this program should run beside it."""
     say("a kernel on the CPU")
-    cpu = oracle.on_cpu(TIMINGS_A_ROUND * rounds)
-    return Found(*simulated_part, cpu, real.study(rounds, say))
+    return oracle.on_cpu(TIMINGS_A_ROUND * rounds), real.study(rounds, say)

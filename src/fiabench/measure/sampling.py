@@ -144,6 +144,7 @@ class _Sampler:
     def warm_up(self, first_iteration: float) -> None:
         """Runs until two neighbouring windows agree, or the time for warming up is over; then chooses how to time."""
         self._started = self._device.now()
+        self._read_sensors(0)
         (slowest,), _ = self._slowest([first_iteration])
         if slowest >= LONG_ITERATION and self._device.timing_method == "event":
             # An accelerator's first call of a shape loads and compiles: the second says whether iterations are long.

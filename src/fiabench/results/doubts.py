@@ -73,7 +73,7 @@ def _late_ranks(case: Case, samples: Samples) -> Iterator[str]:
     found = [late for late in late_ranks(case, samples) if late.part >= OFTEN and late.wait >= LATE * total]
     for late in found[:MOST_NAMED]:
         wait = f"{seconds(late.wait)}, {percent(late.wait / total)} of the total"
-        yield f"rank {late.rank} comes last in {late.part:.0%} of {late.phase}: the others wait {wait}"
+        yield f"rank {late.rank} comes last in {100 * late.part:.0f} % of {late.phase}: the others wait {wait}"
     if len(found) > MOST_NAMED:
         yield f"so do {len(found) - MOST_NAMED} other ranks"
 

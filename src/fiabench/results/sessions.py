@@ -5,6 +5,7 @@ A session is a pass over the run's cases in processes of its own. ``cases.jsonl`
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
@@ -16,6 +17,7 @@ from fiabench.results.measurement import Measurement
 from fiabench.stats import sessions as statistics
 from fiabench.stats.pooling import Prior
 
+_NUMBER = re.compile(r"[\d.,]+ ?%?")
 _MOST = ("peak_memory",)
 """Metrics of which the greatest of the sessions counts."""
 
@@ -65,8 +67,7 @@ def _merged(found: list[Measurement], priors: dict[str, Prior | None]) -> Measur
         made.reason = f"in {len(affected)} of {len(found)} sessions: {decisive.reason}"
     if not made.measured:
         return made
-    flags = dict.fromkeys(flag for line in found for flag in line.flags)
-    made.timing = decisive.timing | {"flags": [_placed(flag, found) for flag in flags]}
+    made.timing = decisive.timing | {"flags": _flags(found)}
     for phase in found[0].samples:
         ranks = found[0].samples[phase]
         made.samples[phase] = {rank: [s for line in found for s in line.samples[phase][rank]] for rank in ranks}
@@ -75,10 +76,21 @@ def _merged(found: list[Measurement], priors: dict[str, Prior | None]) -> Measur
     return made
 
 
-def _placed(flag: str, found: list[Measurement]) -> str:
-    """A doubt with the part of the sessions that have it."""
-    count = sum(flag in line.flags for line in found)
-    return flag if count == len(found) else f"{flag} (in {count} of {len(found)} sessions)"
+def _flags(found: list[Measurement]) -> list[str]:
+    """Each doubt as the first session that has it says it, with the part of the sessions that do."""
+    told: dict[str, str] = {}
+    for line in found:
+        for flag in line.flags:
+            told.setdefault(_without_numbers(flag), flag)
+    flags = []
+    for kind, flag in told.items():
+        count = sum(any(_without_numbers(other) == kind for other in line.flags) for line in found)
+        flags.append(flag if count == len(found) else f"{flag} (in {count} of {len(found)} sessions)")
+    return flags
+
+
+def _without_numbers(flag: str) -> str:
+    return _NUMBER.sub("", flag)
 
 
 def _entry(first: dict[str, Any], metric: str, found: list[Measurement], prior: Prior | None) -> dict[str, Any]:

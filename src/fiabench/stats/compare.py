@@ -142,16 +142,16 @@ def _judged(test: _Test, bound: float, relevant: float) -> Difference:
         rare = test.chance < LEAST_CHANCE
         why = f"noise alone does so in {f'less than {LEAST_CHANCE}' if rare else f'{test.chance:.1g}'} of comparisons"
         if max(high - 1, 1 - low) < relevant:
-            why += f", but by less than the {relevant:.1%} that is asked for"
+            why += f", but by less than the {100 * relevant:.1f} % that is asked for"
     elif test.chance <= NOMINAL:
         verdict, why = UNDECIDED, "one of as many cases looks so by chance: measure this one again"
     elif visible > relevant:
         a, b = test.sessions
         verdict = UNDECIDED
-        shown = f"{visible:.1%}" if visible < 1 else f"a factor of {1 + visible:.2g}"
-        why = f"{a} and {b} sessions show differences of {shown} and more, {relevant:.1%} is asked for"
+        shown = f"{100 * visible:.1f} %" if visible < 1 else f"a factor of {1 + visible:.2g}"
+        why = f"{a} and {b} sessions show differences of {shown} and more, {100 * relevant:.1f} % is asked for"
     else:
-        verdict, why = NO_DIFFERENCE, f"{visible:.1%} and more would have been seen"
+        verdict, why = NO_DIFFERENCE, f"{100 * visible:.1f} % and more would have been seen"
     ratio = math.exp(test.difference)
     return Difference(ratio, low, high, BETWEEN, test.sessions, test.chance, visible, verdict, why)
 

@@ -55,12 +55,13 @@ def describe_change(change: Change) -> str:
     """The change as words: `the level rose by 5.0 % after sample 12`."""
     verb = "rose" if change.size > 0 else "fell"
     if change.kind == "step":
-        return f"the level {verb} by {abs(change.size):.1%} after sample {change.at}"
-    return f"the samples {'rise' if change.size > 0 else 'fall'} by {abs(change.size):.1%} from the first to the last"
+        return f"the level {verb} by {100 * abs(change.size):.1f} % after sample {change.at}"
+    verb = "rise" if change.size > 0 else "fall"
+    return f"the samples {verb} by {100 * abs(change.size):.1f} % from the first to the last"
 
 
 def describe_modes(modes: tuple[Mode, ...]) -> str:
     """The modes as words, placed relative to the first, as the unit is not known here."""
-    weights = ", ".join(f"{mode.weight:.0%}" for mode in modes)
-    distances = ", ".join(f"{mode.location / modes[0].location - 1:+.1%}" for mode in modes[1:])
+    weights = ", ".join(f"{100 * mode.weight:.0f} %" for mode in modes)
+    distances = ", ".join(f"{100 * (mode.location / modes[0].location - 1):+.1f} %" for mode in modes[1:])
     return f"{len(modes)} modes hold {weights} of the samples, the others {distances} from the first"

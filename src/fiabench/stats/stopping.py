@@ -114,12 +114,13 @@ class MedianInterval:
             return Decision(False, grown, "the samples may be of two modes", interval)
         if label_outliers(series)[-1]:
             return Decision(False, grown, "the last sample is an outlier, or the first of a new level", interval)
-        return Decision(True, 0, f"the interval is +-{interval.half_width:.2%} of the median", interval)
+        return Decision(True, 0, f"the interval is ±{100 * interval.half_width:.2f} % of the median", interval)
 
     def _too_wide(self, interval: Interval, count: int) -> Decision | None:
         if interval.half_width <= self.half_width:
             return None
-        why = f"the interval is +-{interval.half_width:.2%} of the median, +-{self.half_width:.2%} is asked for"
+        found, wanted = 100 * interval.half_width, 100 * self.half_width
+        why = f"the interval is ±{found:.2f} % of the median, ±{wanted:.2f} % is asked for"
         needed = count * (interval.half_width / self.half_width) ** 2
         count_next = min(max(GROWTH * count, 0.45 * needed), 2 * count)
         return Decision(False, math.ceil(count_next) - count, why, interval)
