@@ -24,7 +24,8 @@ from fiabench.cases.load import load_sweep
 from fiabench.cases.quantities import parse_duration
 from fiabench.cases.sweep import Sweep
 from fiabench.cli.checkout import ROOT, find_sweep
-from fiabench.cli.history_running import _interruptible, _project_in, _sweep_for
+from fiabench.cli.ending import FOUND, INTERRUPTED, OK, SOME_FAILED, interruptible
+from fiabench.cli.history_running import project_in, sweep_for
 from fiabench.cli.table import console
 from fiabench.history import bisect as bisecting
 from fiabench.history import confirm as confirming
@@ -39,7 +40,6 @@ from fiabench.stats.compare import FALSE_DISCOVERIES, RELEVANT
 from fiabench.stats.pairs import NOMINAL
 from fiabench.workers.machine import Machine, find_machine
 
-OK, WORSE, SOME_FAILED, INTERRUPTED = 0, 1, 3, 130
 _STYLES = {SLOWER: "bold red", confirming.FAILS: "bold red", FASTER: "green", confirming.MENDED: "green"}
 _DOUBTFUL = "yellow"
 
@@ -116,8 +116,8 @@ class _Subject:
             raise InputError.plain("--adapter: found no --project; allowed: with one")
         key, _, path = (project or "").rpartition("=")
         repository = Repository(Path(path).resolve() if project else ROOT)
-        loaded = load_sweep(find_sweep(_sweep_for(sweep, adapter, bool(project))), profile)
-        return cls(repository, loaded, profile, _project_in(loaded, key, adapter) if project else "", metric, device)
+        loaded = load_sweep(find_sweep(sweep_for(sweep, adapter, bool(project))), profile)
+        return cls(repository, loaded, profile, project_in(loaded, key, adapter) if project else "", metric, device)
 
     def cases(self, texts: Sequence[str]) -> list[Case]:
         """Those of the sweep that the commits have a part in and every one of ``texts`` lets pass: filters, and parts
@@ -188,7 +188,7 @@ def confirm(
     cases = subject.cases(filters)
     notes, contests = console(stderr=True), [Contest(case) for case in cases]
     interrupted = False
-    with subject.contenders(cases) as make, _interruptible(), notes.status("first sessions of each side") as status:
+    with subject.contenders(cases) as make, interruptible(), notes.status("first sessions of each side") as status:
         pairing = Pairing((make(commits[0]), make(commits[1])), metric, random.Random())
         try:
             confirming.contest(
@@ -216,7 +216,7 @@ def confirm(
 
 def _code(verdicts: Sequence[Verdict]) -> int:
     if any(verdict.worse for verdict in verdicts):
-        return WORSE
+        return FOUND
     return OK if all(verdict.judged for verdict in verdicts) else SOME_FAILED
 
 
@@ -289,7 +289,7 @@ def bisect(
     commits = bisecting.between(repository, *ends)
     case = _only(subject.cases(wanted), wanted)
     notes, draw = console(stderr=True), random.Random()
-    with subject.contenders([case]) as make, _interruptible(), notes.status("") as status:
+    with subject.contenders([case]) as make, interruptible(), notes.status("") as status:
         base = make(ends[0])
         bisection = bisecting.Bisection(
             commits,

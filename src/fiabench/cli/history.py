@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.text import Text
@@ -17,6 +16,7 @@ from fiabench.cases.errors import InputError
 from fiabench.cli import confirming, history_running, learning
 from fiabench.cli import history_tables as tables
 from fiabench.cli.comparing import print_comparison
+from fiabench.cli.ending import run_command
 from fiabench.cli.histories import existing, name_option, store_of, store_option
 from fiabench.cli.table import console
 from fiabench.history import importing, upgrading
@@ -26,7 +26,6 @@ from fiabench.history.store import Attempt, Store
 from fiabench.results.comparison import check_metrics
 from fiabench.stats.compare import RELEVANT
 
-OK, BAD_INPUT, INTERRUPTED = 0, 2, 130
 _SHOWN = ("total", "peak_memory")
 
 _path = click.Path(path_type=Path)
@@ -188,14 +187,4 @@ for _command in (history_running.run, confirming.confirm, confirming.bisect, lea
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command; returns its exit code."""
-    try:
-        result: Any = commands.main(arguments, prog_name="history.py", standalone_mode=False)
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return BAD_INPUT
-    except click.ClickException as error:
-        error.show()
-        return BAD_INPUT
-    except (click.Abort, KeyboardInterrupt):
-        return INTERRUPTED
-    return result if isinstance(result, int) else OK
+    return run_command(commands, "history.py", arguments)

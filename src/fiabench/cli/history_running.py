@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 
 import click
 from rich.text import Text
@@ -17,6 +14,7 @@ from fiabench.cases.errors import InputError, nearest
 from fiabench.cases.load import load_sweep
 from fiabench.cases.sweep import Sweep
 from fiabench.cli.checkout import ROOT, find_sweep, sweep_names
+from fiabench.cli.ending import INTERRUPTED, OK, SOME_FAILED, interruptible
 from fiabench.cli.histories import place_of, store_of, store_option
 from fiabench.cli.table import console
 from fiabench.history import freezing, runner
@@ -25,7 +23,6 @@ from fiabench.history.store import Store
 from fiabench.results import units
 from fiabench.results.words import essence
 
-OK, SOME_FAILED, INTERRUPTED = 0, 3, 130
 _OWN_SWEEP = "history"
 _GIVE_UP = 3
 """Commits in a row that leave no measurement, failed or not: it is not the commits then."""
@@ -78,16 +75,16 @@ def run(
         raise InputError.plain("--range: found none; allowed: A..B, the commits after A up to B, or --tags")
     key, _, path = (project or "").rpartition("=")
     repository = Repository(Path(path).resolve() if project else ROOT)
-    loaded = load_sweep(find_sweep(_sweep_for(sweep, adapter, bool(project))), profile)
+    loaded = load_sweep(find_sweep(sweep_for(sweep, adapter, bool(project))), profile)
     if project:
-        key = _project_in(loaded, key, adapter)
+        key = project_in(loaded, key, adapter)
         store = Store.of(place_of(place), name or repository.path.name)
     elif adapter or name or profile or place:
         raise InputError.plain("--adapter, --name, --profile, --store: found no --project; allowed: with one")
     else:
         store = store_of(None, place)
     commits = in_order(repository.commits(span, tags, every), order)
-    with _interruptible(), store.locked() as lock:
+    with interruptible(), store.locked() as lock:
         if project:
             store.configure(repository, ROOT / "benchmarks")
         plan = runner.Plan(store, runner.machine_name(machine), _kept(store, loaded, again), key, device, sessions)
@@ -155,7 +152,7 @@ def _kept(store: Store, sweep: Sweep, again: bool) -> Sweep:
     return frozen if store.outside else replace(sweep, path=str(Path(sweep.path).resolve()))
 
 
-def _sweep_for(sweep: str | None, adapter: str | None, outside: bool) -> str:
+def sweep_for(sweep: str | None, adapter: str | None, outside: bool) -> str:
     """The sweep that is meant: the one named, the shipped one of the adapter's name, this repository's own."""
     if sweep or not outside:
         return sweep or _OWN_SWEEP
@@ -182,7 +179,7 @@ def _adapter(text: str) -> str:
     return name
 
 
-def _project_in(sweep: Sweep, key: str, adapter: str | None) -> str:
+def project_in(sweep: Sweep, key: str, adapter: str | None) -> str:
     """Which of the sweep's projects is measured. Raises InputError where none or several could be meant."""
     wanted = _adapter(adapter) if adapter else ""
     projects = {name: project for name, project in sweep.projects.items() if not key or name == key}
@@ -196,18 +193,3 @@ def _project_in(sweep: Sweep, key: str, adapter: str | None) -> str:
     if len(fitting) > 1:
         raise InputError.plain(f"--project: several of {sweep.name} could be meant; say which: {fitting[0]}=PATH")
     return fitting[0]
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Makes SIGTERM and SIGHUP end a run as Ctrl-C does: with nothing left running, and what is finished kept."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
