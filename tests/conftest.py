@@ -10,6 +10,7 @@ settings.register_profile("fiabench", deadline=None)
 settings.load_profile("fiabench")
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups when it is its turn
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=_slow)  # stable: files keep their order
     for item in items:

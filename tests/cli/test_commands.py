@@ -73,7 +73,8 @@ def test_a_run_directory_holds_the_header_the_cases_and_the_figures(finished: Pa
     assert ulysses["timing"]["world_size"] == 2
     assert ulysses["timing"]["group"]["seconds"]["ulysses 2"] > 0
     phases = {"pack_in", "exchange_in", "unpack_in", "kernel", "pack_out", "exchange_out", "unpack_out", "end_to_end"}
-    assert set(ulysses["samples"]) == phases
+    assert set(ulysses["samples"]) == phases | {"aligned_exchange_in", "aligned_exchange_out"}
+    assert ulysses["timing"]["transfer"] == "aligned"
     assert set(ulysses["metrics"]) >= {"kernel", "all_to_all", "wait", "total", "closure_residual", "mfu", "busbw"}
     assert sorted(path.suffix for path in (finished / "figures").glob("latency.*")) == [".png", ".svg"]
 

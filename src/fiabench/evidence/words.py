@@ -36,10 +36,11 @@ CHAPTERS = {
         "80 or fewer reaches."
     ),
     "Real ranks": (
-        "Four processes over Gloo. One sleeps before its first exchange, and its delay has to come back as the wait "
-        "of the others. The engine's aligned exchange is taken in turns with a bare `all_to_all_single` of as many "
-        "bytes (6 MiB a rank), each as it took on the rank that came last. Closure is that of attentions of more "
-        "than 20 ms; a residual that is flagged is as good as one within the bound."
+        "Processes over Gloo. One of as many as there are cores, four at most, sleeps before its first exchange, and "
+        "its delay has to come back as the wait of the others: ranks that share a core are late of themselves. Between "
+        "four the engine's aligned exchange is taken in turns with a bare `all_to_all_single` of as many bytes (6 MiB "
+        "a rank), each as it took on the rank that came last. Closure is that of attentions of more than 20 ms on four "
+        "ranks; a residual that is flagged is as good as one within the bound."
     ),
     "Comparisons": (
         "Two sides of bare series of 24 samples each, with noise of 1 % within sessions and 0.3 % between. False "
