@@ -38,7 +38,7 @@ lint: env
 	$(PY) -c 'from importlinter.cli import lint_imports_command as lint; lint()'
 
 test: lint
-	$(PY) -m pytest -n 2 --dist loadgroup $(TESTS) $(ARGS)
+	$(PY) -m pytest -n 2 --dist loadfile -m 'not long' $(TESTS) $(ARGS)
 
 sweep: env
 	$(PY) tools/sweep.py run $(SWEEP) $(ARGS)

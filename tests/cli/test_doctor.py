@@ -43,7 +43,7 @@ def test_it_says_what_this_box_is() -> None:
     assert told["claims"] == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_self_test_holds_on_a_cpu() -> None:
     """All of it but what asks how quiet the box is."""
     done = start("--device", "cpu", "--selftest", "--json")

@@ -56,14 +56,14 @@ def test_the_page_has_what_is_held_against_the_runs() -> None:
     assert len(quoted_findings()) >= 4
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @made_by_commands
 @pytest.mark.parametrize("quote", [*QUOTES, *quoted_findings()])
 def test_what_is_quoted_was_printed(printed: tuple[Path, str], quote: str) -> None:
     assert quote in printed[1]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @made_by_commands
 def test_the_figures_come_from_the_commands(printed: tuple[Path, str]) -> None:
     for source, target in COPIES:
@@ -72,7 +72,7 @@ def test_the_figures_come_from_the_commands(printed: tuple[Path, str]) -> None:
         assert f"({Path(target).relative_to('docs')})" in TEXT
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @made_by_commands
 def test_the_worked_example_is_what_the_run_measured(printed: tuple[Path, str]) -> None:
     (measured,) = read_run(printed[0] / "runs" / "method-example").measurements

@@ -6,6 +6,7 @@ missing that breaks `import torch`. The folder is kept in build/ and used again.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -42,11 +43,14 @@ def environment() -> dict[str, str]:
         raise NotToBeHad(f"torch_npu {VERSION} needs torch {VERSION}; found {torch}", excused=True)
     if not sysconfig.get_platform().startswith("linux-"):
         raise NotToBeHad(f"torch_npu has wheels for Linux only, not for {sysconfig.get_platform()}", excused=True)
-    if not (FOLDER / "done").exists():
-        shutil.rmtree(FOLDER, ignore_errors=True)
-        _unpack()
-        _build_stand_ins()
-        (FOLDER / "done").touch()
+    FOLDER.parent.mkdir(parents=True, exist_ok=True)
+    with FOLDER.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two workers may want it
+        if not (FOLDER / "done").exists():
+            shutil.rmtree(FOLDER, ignore_errors=True)
+            _unpack()
+            _build_stand_ins()
+            (FOLDER / "done").touch()
     return os.environ | {
         "LD_LIBRARY_PATH": str(FOLDER / "cann"),
         "PYTHONPATH": str(FOLDER / "site"),
