@@ -1,11 +1,12 @@
 """asv's environment for a box whose torch, torch_npu and CANN nobody rebuilds for a commit.
 
-Named in asv.conf.json as the plugin `.fiabench.asv_plugin.environment` and the environment type `inplace`.
+Named in asv.conf.json as the plugin `.fiabench.asv_plugin.environment` and the environment type `inplace`; brings the
+publisher of the page with it.
 """
 
 from __future__ import annotations
 
-import argparse
+import json
 import os
 import sys
 from pathlib import Path
@@ -13,19 +14,24 @@ from typing import Any
 
 from asv import util
 from asv.environment import Environment, EnvironmentUnavailable
-from asv.machine import Machine, MachineCollection
 
-from fiabench.asv_plugin.names import CHECKOUT, RUNS
+from fiabench.asv_plugin.asked import read_command_line
+from fiabench.asv_plugin.keeping import Keeper, keep_out_others
+from fiabench.asv_plugin.names import CHECKOUT, COMMIT, DEVICE, ENVIRONMENT, MODULE, PLAN, PROJECT, SWEEP
+from fiabench.asv_plugin.publisher import Index  # asv finds publishers by their class
+from fiabench.cases.errors import InputError
+
+__all__ = ["InPlace", "Index"]
 
 
 class InPlace(Environment):
-    """Checks each commit out and builds nothing: benchmarks run in the interpreter that asv itself runs in.
+    """Checks each commit out and builds nothing that was not asked for: benchmarks run in asv's own interpreter.
 
-    The checkout is on nobody's path. A benchmark finds it by the variable CHECKOUT and asks the commit's own tools, so
-    that an old commit's engine never meets today's benchmarks.
+    The checkout is on nobody's path. A benchmark finds it in the plan, so that an old commit's engine never meets
+    today's benchmarks.
     """
 
-    tool_name = "inplace"
+    tool_name = ENVIRONMENT
     matches_python_fallback = False
 
     def __init__(self, conf: Any, python: str, requirements: dict[str, str], tagged_env_vars: dict[Any, str]) -> None:
@@ -39,8 +45,47 @@ class InPlace(Environment):
         self._build_command = conf.build_command or []
         self._install_command = conf.install_command or []
         self._uninstall_command = conf.uninstall_command or []
-        self._global_env_vars[CHECKOUT] = os.path.join(self._build_root, conf.repo_subdir or "")
-        self._global_env_vars[RUNS] = str(Path(conf.results_dir).resolve().parent / "runs" / _machine())
+        keep_out_others(Path(self._env_dir))
+        # Not among asv's own variables: it takes all of these for parts of commands.
+        self._told = {CHECKOUT: os.path.join(self._build_root, conf.repo_subdir or "")}
+        self._keeper: Keeper | None = None
+        if (Path(conf.benchmark_dir) / f"{MODULE}.py").exists():
+            self._make_plan(conf)
+
+    def _make_plan(self, conf: Any) -> None:
+        """Works out what the benchmarks' processes have to know. Raises UserError for a sweep that cannot be taken."""
+        # Reading a sweep takes libraries that no other command of asv needs.
+        from fiabench.asv_plugin.plan import digest, read_groups
+
+        asked = read_command_line()
+        engine = Path(conf.benchmark_dir).resolve().parent
+        sweep = Path(os.environ.get(SWEEP) or engine / "sweeps" / "history.yaml").resolve()
+        runs = Path(conf.results_dir).resolve().parent / "runs" / asked.machine
+        try:
+            groups, _ = read_groups(sweep, os.environ.get(DEVICE, ""), os.environ.get(PROJECT, ""))
+        except InputError as error:
+            raise util.UserError(str(error)) from error
+        self._keeper = Keeper.of(conf, runs, Path(self._build_root), asked.quick) if asked.keeps else None
+        content = {
+            "asv": f"{os.getpid()} on {util.datetime_to_js_timestamp(Keeper.started)}",
+            "sweep": str(sweep),
+            "digest": digest(sweep),
+            "project": os.environ.get(PROJECT, ""),
+            "device": os.environ.get(DEVICE, ""),
+            "engine": str(engine / "tools" / "sweep.py"),
+            "checkout": self._told[CHECKOUT],
+            "runs": str(runs),
+            "environment": self.name,
+            "variables": self.env_vars,
+            "patterns": asked.patterns,
+            "quick": asked.quick,
+            "rounds": asked.rounds,
+            "appended": asked.appended,
+            "groups": {name: group._asdict() for name, group in groups.items()},
+        }
+        path = Path(self._env_dir).resolve() / f"plan-{self.hashname}.json"
+        path.write_text(json.dumps(content), encoding="utf-8")
+        self._told[PLAN] = str(path)
 
     @classmethod
     def matches(cls, python: str) -> bool:
@@ -56,6 +101,11 @@ class InPlace(Environment):
         """The commit that is checked out; None where somebody removed the checkout, so that asv makes it again."""
         return super()._get_installed_commit_hash() if os.path.isdir(self._build_root) else None
 
+    def install_project(self, conf: Any, repo: Any, commit_hash: str) -> None:
+        if self._keeper is not None:
+            self._keeper.commits.add(commit_hash)  # before a build that fails: asv then forgets all of the commit
+        super().install_project(conf, repo, commit_hash)
+
     def find_executable(self, executable: str) -> str:
         if executable == "python":
             return sys.executable
@@ -63,7 +113,10 @@ class InPlace(Environment):
 
     def run_executable(self, executable: str, args: list[str], **kwargs: Any) -> Any:
         """Runs a program as the box has it, its PYTHONPATH included: CANN's own modules come that way."""
-        env = {**kwargs.pop("env", os.environ), **self._global_env_vars}
+        env = {**kwargs.pop("env", os.environ), **self._global_env_vars, **self._told}
+        commit = self._get_installed_commit_hash()
+        if commit is not None:  # asv forgets it where environments that differ in variables share a checkout
+            env[COMMIT] = commit
         if env.get("PYTHONPATH"):
             env.setdefault("ASV_PYTHONPATH", env["PYTHONPATH"])  # without it asv's runner takes PYTHONPATH away
         return util.check_output([self.find_executable(executable), *args], env=env, **kwargs)
@@ -74,14 +127,3 @@ class InPlace(Environment):
 
 def _version() -> str:
     return f"{sys.version_info[0]}.{sys.version_info[1]}"
-
-
-def _machine() -> str:
-    """The machine's name in asv's results. asv does not tell environments, so that --machine is read once more."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--machine", "-m")
-    name = parser.parse_known_args(sys.argv[1:])[0].machine or str(Machine.get_unique_machine_name())
-    try:
-        return str(MachineCollection.load(name)["machine"])
-    except util.UserError:  # asv has not met this machine: `asv run` will say so itself
-        return name

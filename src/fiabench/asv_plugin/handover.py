@@ -2,43 +2,56 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable
 from math import nan
 from typing import TypeAlias
 
-from fiabench.results import metrics
+from fiabench.asv_plugin.names import METRICS, NUMBERS
+from fiabench.asv_plugin.placing import metrics as metrics_of
 from fiabench.results.measurement import Measurement
-from fiabench.results.rundir import Run
+from fiabench.results.metrics import series
 
-METRICS = ("kernel", "all_to_all", "wait", "total")
-"""Durations, one value an iteration, that asv gets; lower is better, as asv always has it."""
-EXCHANGED = frozenset({"all_to_all", "wait"})
-"""Those that a case without exchanges does not have."""
-
-Cell = tuple[int, str]
-"""Sequence length and head shard."""
 Handed: TypeAlias = "list[float] | float | None"
-"""Samples in seconds; NaN where the sweep leaves the case or its metric out; None where the case failed."""
+"""Samples in seconds, or a number; NaN where the case or its metric was left out; None where the case failed."""
 
 
-def hand_over(run: Run) -> dict[Cell, dict[str, Handed]]:
-    """What each measured, failed or left-out case of ``run`` hands over, by cell and metric."""
-    return {_cell(measurement): _metrics(measurement) for measurement in run.measurements}
+def by_case(lines: Iterable[Measurement]) -> dict[str, list[Measurement]]:
+    """The lines of a run by case id, in the order of their sessions."""
+    found: dict[str, list[Measurement]] = defaultdict(list)
+    for line in sorted(lines, key=lambda line: line.session):
+        found[line.id].append(line)
+    return found
 
 
-def reasons(run: Run) -> dict[Cell, str]:
-    """Why the cases of ``run`` that failed did."""
-    return {_cell(measurement): measurement.reason for measurement in run.measurements if measurement.failed}
+def sessions(lines: list[Measurement]) -> dict[str, list[Handed]]:
+    """What each session of one case hands over, by metric; of a number the greatest of the sessions every time."""
+    each = [_one(line) for line in lines]
+    found = {name: [handed[name] for handed in each] for name in METRICS}
+    for name in NUMBERS:
+        numbers = [value for value in found[name] if isinstance(value, float)]
+        if numbers and len(numbers) == len(each):
+            found[name] = [max(numbers)] * len(each)
+    return found
 
 
-def _cell(measurement: Measurement) -> Cell:
-    return measurement.case["seq_len_q"], measurement.point.head_shard
+def why(lines: list[Measurement]) -> str:
+    """Why the case failed, in the first session that did; empty where none did."""
+    return next((line.reason or line.status for line in lines if line.failed), "")
 
 
-def _metrics(measurement: Measurement) -> dict[str, Handed]:
-    if measurement.failed:
-        alone = measurement.case["exchange"] == "none"
-        return {name: nan if alone and name in EXCHANGED else None for name in METRICS}
-    if not measurement.measured:
+def _one(line: Measurement) -> dict[str, Handed]:
+    has = metrics_of(line.point)
+    if line.failed:
+        return {name: None if name in has else nan for name in METRICS}
+    if not line.measured:
         return dict.fromkeys(METRICS, nan)
-    series = metrics.series(measurement.point, measurement.samples)
-    return {name: series[name].tolist() if name in series else nan for name in METRICS}
+    samples = series(line.point, line.samples)
+    handed: dict[str, Handed] = {}
+    for name in METRICS:
+        if name in NUMBERS:
+            value = line.value(name)
+            handed[name] = nan if value is None else value
+        else:
+            handed[name] = samples[name].tolist() if name in has and name in samples else nan
+    return handed

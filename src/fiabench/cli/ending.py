@@ -1,8 +1,12 @@
-"""How a command ends: its exit codes, and what becomes an error message rather than a traceback."""
+"""How a command ends: its exit codes, what becomes an error message rather than a traceback, and being told to end."""
 
 from __future__ import annotations
 
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 import click
@@ -26,3 +30,18 @@ def run_command(command: click.Command, name: str, arguments: list[str] | None) 
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
     return result if isinstance(result, int) else OK
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Makes SIGTERM and SIGHUP end what is done as Ctrl-C does: nothing is left running, and what is finished kept."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

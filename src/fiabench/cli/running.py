@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
 import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from rich.console import Console
@@ -22,6 +20,7 @@ from fiabench.cases.expand import LeftOut, expand
 from fiabench.cases.filters import parse_filters
 from fiabench.cases.sweep import Sweep
 from fiabench.cli.checkout import ROOT
+from fiabench.cli.ending import interruptible
 from fiabench.cli.progress import RunProgress
 from fiabench.cli.work import Work
 from fiabench.results.environment import environment, now
@@ -185,7 +184,7 @@ def measure_cases(
     flops, budget = peak["flops"] if peak else {}, Budget(seconds) if seconds else None
     cross_check = header["options"].get("cross_check", "")
     with (
-        _interruptible(),
+        interruptible(),
         Coordinator(machine, header["sweep"], directory.path / LOGS, flops, budget, cross_check) as coordinator,
         RunProgress(out, coordinator) as progress,
     ):
@@ -201,21 +200,6 @@ def measure_cases(
     header["finished"] = None if work.left else now()
     directory.write_header()
     directory.close()
-
-
-class _interruptible:
-    """Makes SIGTERM and SIGHUP end a run as Ctrl-C does: ranks ended, finished cases kept."""
-
-    def __enter__(self) -> None:
-        self._before = {name: signal.signal(name, self._interrupt) for name in (signal.SIGTERM, signal.SIGHUP)}
-
-    def __exit__(self, *_: object) -> None:
-        for name, handler in self._before.items():
-            signal.signal(name, handler)
-
-    @staticmethod
-    def _interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
 
 
 def write_json_line(measurement: Measurement) -> None:

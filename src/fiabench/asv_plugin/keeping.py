@@ -1,0 +1,86 @@
+"""What asv would lose of a commit's results is put back when its process ends, and two processes are kept apart.
+
+asv overwrites: a narrower sweep drops rows, a `setup_cache` or build that fails leaves nothing, an interruption saves
+nothing of the commit, and `benchmarks.json` knows the last run's benchmarks alone.
+"""
+
+from __future__ import annotations
+
+import atexit
+import fcntl
+import os
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, ClassVar
+
+from asv import util
+from asv.benchmarks import Benchmarks
+from asv.console import log
+
+from fiabench.cases.errors import InputError
+
+_LOCKS: dict[Path, int] = {}
+"""Held by this process until it ends."""
+
+
+def keep_out_others(folder: Path) -> None:
+    """Has this asv process alone check out commits in ``folder``. Raises UserError where another one does."""
+    path = folder.resolve() / "lock"
+    if path in _LOCKS:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise util.UserError(
+            f"{folder}: another asv is checking out and measuring commits here; wait for it to end"
+        ) from None
+    except OSError:
+        pass  # a file system without locks, as some networks have: nobody can be kept out
+    _LOCKS[path] = descriptor
+
+
+class Keeper:
+    """Of one results folder: which commits this process has touched, and what was known before."""
+
+    started: ClassVar[datetime] = datetime.now(timezone.utc)
+    _all: ClassVar[dict[Path, Keeper]] = {}
+
+    def __init__(self, results: Path, runs: Path, repository: Path, quick: bool) -> None:
+        self.commits: set[str] = set()
+        self._results, self._runs, self._repository, self._quick = results, runs, repository, quick
+        self._backup = results.parent / "benchmarks.before"
+        # A backup that is there was left by a process that was killed: what it found is in no other file.
+        self._before = _known(results / "benchmarks.json") | _known(self._backup)
+        util.write_json(str(self._backup), self._before, Benchmarks.api_version)
+        atexit.register(self._put_back)
+
+    @classmethod
+    def of(cls, conf: Any, runs: Path, checkout: Path, quick: bool) -> Keeper:
+        """That of the configuration's results; ``runs`` holds this machine's run directories.
+
+        ``checkout`` is asked for dates of commits where the configured repository is not on this machine.
+        """
+        results = Path(conf.results_dir).resolve()
+        if results not in cls._all:
+            configured = Path(conf.repo).resolve()
+            cls._all[results] = cls(results, runs, configured if configured.is_dir() else checkout, quick)
+        return cls._all[results]
+
+    def _put_back(self) -> None:
+        from fiabench.asv_plugin.export import complete  # numpy and pydantic, which a command that only lists needs not
+
+        try:
+            complete(self._runs, self._results, self._repository, self.commits, self._before, self._quick)
+        except InputError as error:
+            log.error(f"what asv forgot of these commits could not be put back: {error}")
+        else:
+            self._backup.unlink()
+
+
+def _known(path: Path) -> dict[str, Any]:
+    """The benchmarks in a file of asv's; none where there is no file."""
+    found: dict[str, Any] = util.load_json(str(path), Benchmarks.api_version) if path.exists() else {}
+    return found

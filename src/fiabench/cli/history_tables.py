@@ -1,0 +1,187 @@
+"""The history of cases on the terminal: a spark line, a table of commits, and what stands out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from fiabench.cli.progress import label, varying
+from fiabench.history.series import Point, Series
+from fiabench.results import units
+from fiabench.results.metrics import METRICS
+from fiabench.results.words import essence
+
+_BLOCKS, _PLAIN = "▁▂▃▄▅▆▇█", "_.-~=+*#"
+_NONE, _PLAIN_NONE = "✗", "x"
+_REACH = 0.2
+_REASON = 160
+"""Characters of a reason that stand in a table."""
+
+
+def labels(found: Sequence[Series]) -> dict[str, str]:
+    """A few words for each case, by id."""
+    cases = {series.id: series.case for series in found}
+    beside = varying(list(cases.values()))
+    return {name: label(case, beside) for name, case in cases.items()}
+
+
+def print_history(out: Console, found: Sequence[Series], metrics: Sequence[str]) -> None:
+    """Each case: its spark lines, its table, what stands out."""
+    names = labels(found)
+    for series in found:
+        out.print(Text(f"{names[series.id]} on {series.machine}", style="bold"), Text(f"[{series.id}]", style="dim"))
+        for metric in metrics:
+            if line := _spark_line(out, series, metric):
+                out.print(line)
+        out.print(_table(out, series, metrics))
+        for said in events(series, metrics):
+            out.print(Text(said, style="yellow"))
+        out.print()
+
+
+def spark(values: Sequence[float | None], plain: bool) -> str:
+    """A character for each of ``values``, the lowest at the bottom; a cross where there is none.
+
+    Less than _REACH of the lowest value never fills the height: noise is not drawn as large as a change.
+    """
+    levels, none = (_PLAIN, _PLAIN_NONE) if plain else (_BLOCKS, _NONE)
+    there = [value for value in values if value is not None]
+    low = min(there, default=0.0)
+    high = max([*there, low * (1 + _REACH)])
+    scale = (len(levels) - 1) / (high - low) if high > low else 0.0
+    return "".join(none if value is None else levels[round((value - low) * scale)] for value in values)
+
+
+def is_plain(out: Console) -> bool:
+    """Whether the terminal, or what the output is written to, shows ASCII alone."""
+    return os.environ.get("TERM") == "dumb" or not out.encoding.lower().startswith("utf")
+
+
+def _ascii(text: str) -> str:
+    return text.replace("±", "+-").replace("µ", "u")
+
+
+def _spark_line(out: Console, series: Series, metric: str) -> Text | None:
+    found = [point.value(metric) for point in series.points]
+    there = [value.value for value in found if value]
+    if not there:
+        return None
+    declared, plain = METRICS[metric], is_plain(out)
+    least, most = (units.human(value, declared.unit) for value in (min(there), max(there)))
+    drawn = spark([value.value if value else None for value in found], plain)
+    reach = f"{least} to {most}" if least != most else least
+    failed = f", {_PLAIN_NONE if plain else _NONE} not measured" if len(there) < len(found) else ""
+    said = f"{reach}{failed}"
+    return Text(f"{declared.label:>12} {drawn}  {_ascii(said) if plain else said}")
+
+
+def _table(out: Console, series: Series, metrics: Sequence[str]) -> Table:
+    table = Table(box=box.ASCII if is_plain(out) or not out.is_terminal else box.ROUNDED)
+    table.add_column("commit", no_wrap=True)
+    table.add_column("date", no_wrap=True)
+    table.add_column("subject", overflow="fold", min_width=16)
+    shown = [name for name in metrics if any(point.value(name) for point in series.points)]
+    for name in shown:
+        table.add_column(METRICS[name].label, justify="right", no_wrap=True)
+    table.add_column("status", overflow="fold", min_width=16)
+    plain = is_plain(out)
+    steps = {name: {step.at for step in series.steps(name)} for name in shown}
+    for index, point in enumerate(series.points):
+        if point.changes:
+            table.add_row("", "", Text(f"now {_changed(point)}", style="cyan"), *("" for _ in shown), "")
+        styles = ["bold yellow" if index in steps[name] else "" for name in shown]
+        numbers = [Text(_number(point, name, plain), style) for name, style in zip(shown, styles)]
+        commit = point.commit
+        table.add_row(commit.short, commit.date, Text(commit.subject), *numbers, _status(point))
+    return table
+
+
+def _number(point: Point, metric: str, plain: bool) -> str:
+    found = point.value(metric)
+    if found is None:
+        return ""
+    text = units.human(found.value, METRICS[metric].unit)
+    if found.high > found.low and found.value:
+        text += f" ±{units.percent((found.high - found.low) / (2 * found.value))}"
+    return _ascii(text) if plain else text
+
+
+def _status(point: Point) -> Text:
+    if point.measured:
+        flags = point.measurement.flags if point.measurement else []
+        return Text(f"{point.status}{'; doubtful' if flags else ''}", "dim" if point.status == "ok" else "yellow")
+    reason = " ".join(essence(point.reason).split())
+    reason = reason if len(reason) <= _REASON else f"{reason[:_REASON]}..."
+    return Text(f"{point.status.replace('_', ' ')}: {reason}" if reason else point.status, "red")
+
+
+def _changed(point: Point) -> str:
+    return ", ".join(f"{name} {now} (was {before})" for name, before, now in point.changes)
+
+
+def events(series: Series, metrics: Sequence[str]) -> list[str]:
+    """What stands out in the order of the commits, a sentence each."""
+    found = [(first, _ending(series, first, last)) for first, last in series.endings()]
+    for metric in metrics:
+        found += _steps(series, metric)
+    return [text for _, text in sorted(found, key=lambda pair: pair[0])]
+
+
+def _ending(series: Series, first: int, last: int) -> str:
+    points = series.points
+    reason = " ".join(essence(points[first].reason).split())
+    status = points[first].status.replace("_", " ")
+    since = f"since {points[first].commit}" if first else f"from the first commit, {points[first].commit}"
+    until = f", until {points[last + 1].commit}" if last + 1 < len(points) else ", to this day"
+    return f"{status} {since}{until}: {reason}"
+
+
+def _steps(series: Series, metric: str) -> Iterator[tuple[int, str]]:
+    for step in series.steps(metric):
+        point = series.points[step.at]
+        changed = f" where also {_changed(point)}" if point.changes else ""
+        alone = ", there alone" if step.alone else ""
+        yield step.at, f"{METRICS[metric].label} {100 * (step.ratio - 1):+.0f} % at {point.commit}{alone}{changed}"
+
+
+def as_dicts(found: Sequence[Series], metrics: Sequence[str]) -> list[dict[str, Any]]:
+    """For JSON: each case with its commits, oldest first, and what stands out."""
+    names = labels(found)
+    return [
+        {
+            "machine": series.machine,
+            "id": series.id,
+            "label": names[series.id],
+            "commits": [_point(point, metrics) for point in series.points],
+            "steps": [
+                {"metric": metric, "commit": series.points[step.at].commit.hash, "ratio": step.ratio,
+                 "alone": step.alone}
+                for metric in metrics for step in series.steps(metric)
+            ],
+            "failures": [
+                {"status": series.points[first].status, "first": series.points[first].commit.hash,
+                 "last": series.points[last].commit.hash, "reason": series.points[first].reason}
+                for first, last in series.endings()
+            ],
+        }
+        for series in found
+    ]  # fmt: skip
+
+
+def _point(point: Point, metrics: Sequence[str]) -> dict[str, Any]:
+    values = {name: point.value(name) for name in metrics}
+    return {
+        "commit": point.commit.hash,
+        "date": point.commit.date,
+        "subject": point.commit.subject,
+        "status": point.status,
+        "reason": point.reason,
+        "metrics": {name: value._asdict() for name, value in values.items() if value},
+        "changes": [{"fact": name, "before": before, "now": now} for name, before, now in point.changes],
+    }

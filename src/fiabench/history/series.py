@@ -1,0 +1,174 @@
+"""A case over the commits of a history, as the run directories tell it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from fiabench.cases.case import Case
+from fiabench.history.repository import Commit
+from fiabench.history.steps import Step, Value, find_steps
+from fiabench.history.store import Attempt, Store
+from fiabench.results import words
+from fiabench.results.measurement import Measurement
+
+NOTHING = "failed"
+"""The status of a commit that left no line for the case."""
+_SHORT = 10
+"""Digits of a hash that are shown."""
+UNKNOWN = "(in no repository here)"
+_STACK = (
+    "device", "device_name", "device_count", "driver", "cann", "cuda", "cpu", "cores", "system", "python", "operator",
+)  # fmt: skip
+"""Facts of `run.json` that belong to the box, beside the versions and the variables."""
+
+
+class Point(NamedTuple):
+    """A case at one commit, as the newest run that has it measured it."""
+
+    commit: Commit
+    status: str
+    reason: str
+    measurement: Measurement | None
+    stack: dict[str, str]
+    """What it ran on: fact to value, `torch` to `2.5.1`; empty where nothing ran."""
+    changes: list[tuple[str, str, str]]
+    """Of the stack since the point before: fact, value before, value now."""
+
+    @property
+    def measured(self) -> bool:
+        return self.measurement is not None and self.measurement.measured
+
+    def value(self, metric: str) -> Value | None:
+        """A metric with its interval; None where it was not measured."""
+        entry = self.measurement.metrics.get(metric) if self.measured and self.measurement else None
+        if entry is None:
+            return None
+        return Value(entry["value"], entry.get("low", entry["value"]), entry.get("high", entry["value"]))
+
+
+@dataclass
+class Series:
+    """A case on one machine, oldest commit first."""
+
+    machine: str
+    id: str
+    case: Case
+    points: list[Point] = field(default_factory=list)
+
+    def steps(self, metric: str) -> list[Step]:
+        """Where the metric changes, by index into :attr:`points`."""
+        return find_steps([point.value(metric) for point in self.points])
+
+    def endings(self) -> Iterator[tuple[int, int]]:
+        """Stretches of commits that end alike without being measured: the first and the last, by index."""
+        start = 0
+        for index in range(1, len(self.points) + 1):
+            ended = self.points[start]
+            if index < len(self.points) and _alike(ended, self.points[index]):
+                continue
+            if not ended.measured and ended.status not in ("unsupported", "does_not_fit"):
+                yield start, index - 1
+            start = index
+
+
+def _alike(a: Point, b: Point) -> bool:
+    if a.measured or b.measured:
+        return a.measured and b.measured
+    return a.status == b.status
+
+
+def read_series(store: Store, attempts: list[Attempt], wanted: Callable[[str, Case], bool]) -> list[Series]:
+    """The history of each case that is ``wanted`` (by id and case) on each machine; ``attempts`` are the store's."""
+    commits = _ordered(store, attempts)
+    cases = _cases(attempts, wanted)
+    found = []
+    for machine in dict.fromkeys(attempt.machine for attempt in attempts):
+        by_commit: dict[str, list[Attempt]] = {}
+        for attempt in attempts:
+            if attempt.machine == machine:
+                by_commit.setdefault(attempt.commit, []).append(attempt)
+        own = [commit for commit in commits if commit.hash in by_commit]
+        lines = {name: _lines(attempts) for name, attempts in by_commit.items()}
+        for name, case in cases.items():
+            if any(name in of_commit for of_commit in lines.values()):
+                series = Series(machine, name, case)
+                for commit in own:
+                    _add(series, commit, lines[commit.hash].get(name), by_commit[commit.hash], store.outside)
+                found.append(series)
+    return found
+
+
+def _add(
+    series: Series,
+    commit: Commit,
+    line: tuple[Measurement, Attempt] | None,
+    attempts: list[Attempt],
+    outside: bool,
+) -> None:
+    before = next((point.stack for point in reversed(series.points) if point.stack), {})
+    if line:
+        measurement, attempt = line
+        assert attempt.run is not None
+        stack = stack_of(attempt.run.environment, outside)
+        changes = differences(before, stack) if before else []
+        point = Point(commit, measurement.status, measurement.reason, measurement, stack, changes)
+    elif reason := next((attempt.reason for attempt in reversed(attempts) if attempt.reason), ""):
+        point = Point(commit, NOTHING, reason, None, {}, [])
+    else:
+        return  # measured by a sweep that does not have the case
+    series.points.append(point)
+
+
+def _lines(attempts: list[Attempt]) -> dict[str, tuple[Measurement, Attempt]]:
+    """The newest measurement of each case, by id, with the attempt it is of."""
+    found: dict[str, tuple[Measurement, Attempt]] = {}
+    for attempt in attempts:
+        if attempt.run:
+            found |= {measurement.id: (measurement, attempt) for measurement in attempt.run.measurements}
+    return found
+
+
+def _cases(attempts: Iterable[Attempt], wanted: Callable[[str, Case], bool]) -> dict[str, Case]:
+    cases: dict[str, Case] = {}
+    for attempt in attempts:
+        for line in attempt.run.lines if attempt.run else ():
+            if line.id not in cases:
+                cases[line.id] = words.described(line)
+    return {name: case for name, case in sorted(cases.items(), key=_place) if wanted(name, case)}
+
+
+def _place(named: tuple[str, Case]) -> tuple[Any, ...]:
+    case = named[1]
+    return case.op, case.seq_len_q, case.seq_len_kv, case.tp, case.ulysses, named[0]
+
+
+def _ordered(store: Store, attempts: list[Attempt]) -> list[Commit]:
+    """The commits of ``attempts``, oldest first; those that no repository here has come last, as they were measured."""
+    times: dict[str, str] = {}
+    for attempt in attempts:
+        times.setdefault(attempt.commit, attempt.run.header["created"] if attempt.run else "")
+    repository = store.repository()
+    there = repository.known(list(times)) if repository else []
+    gone = sorted(set(times).difference(commit.hash for commit in there), key=lambda name: times[name])
+    return there + [Commit(name, 0, times[name][:10], UNKNOWN) for name in gone]
+
+
+def stack_of(environment: dict[str, Any], engine: bool) -> dict[str, str]:
+    """What of a run's fingerprint is the box's, and the software's that is not under test: fact to value.
+
+    ``engine`` is whether fiabench's own commit is such a fact, and not what is under test.
+    """
+    facts = {name: environment.get(name) for name in _STACK} | environment.get("versions", {})
+    facts |= environment.get("variables", {})
+    commit = str(environment.get("commit") or "")
+    facts["fiabench"] = f"{environment['fiabench']} {commit[:_SHORT]}".strip() if engine else None
+    return {name: str(value) for name, value in facts.items() if value is not None}
+
+
+def differences(before: dict[str, str], now: dict[str, str]) -> list[tuple[str, str, str]]:
+    """Fact, value before, value now; `none` for what is not there."""
+    names = dict.fromkeys([*before, *now])
+    return [(name, before.get(name, "none"), now.get(name, "none")) for name in names
+            if before.get(name) != now.get(name)]  # fmt: skip

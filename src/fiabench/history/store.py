@@ -1,0 +1,207 @@
+"""Where a project's history lies, and what is in it: one run directory or more for each commit and machine."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from fiabench.cases.errors import InputError
+from fiabench.history.repository import Repository
+from fiabench.results.rundir import HEADER, Run, read_run
+
+FAILED = ".failed"
+"""Ends the name of the file that stands beside a run directory, or in its place, with the reason of a failure."""
+PART = ".part"
+"""Ends the name of what is not whole yet."""
+TIME = "%Y%m%d-%H%M%S-%f"
+"""How a run directory is called by the time that it was begun."""
+NAMES = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_HASH = re.compile(r"[0-9a-f]{40}")
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One time that a commit was measured on a machine."""
+
+    machine: str
+    commit: str
+    path: Path
+    """Of the run directory, whether it is there or not."""
+    run: Run | None
+    """None where nothing can be read."""
+    reason: str
+    """What went wrong; empty where every case ended."""
+
+    @property
+    def finished(self) -> bool:
+        return self.run is not None and bool(self.run.header.get("finished"))
+
+
+class Store:
+    """The history of one project.
+
+    ``folder`` holds `runs/<machine>/<commit>/<time>/` (the truth), `results/` (asv's view of it) and `sweeps/`;
+    ``configuration`` is asv's.
+    """
+
+    def __init__(self, folder: Path, name: str, configuration: Path) -> None:
+        self.folder, self.name, self.configuration = folder, name, configuration
+
+    @classmethod
+    def of(cls, place: Path, name: str) -> Store:
+        """That of the outside project ``name`` among those in ``place``. Raises InputError for what is no name."""
+        if not NAMES.fullmatch(name):
+            raise InputError.plain(f"--name: found {name!r}; allowed: letters, digits, dots, dashes and underscores")
+        folder = place / "projects" / name
+        return cls(folder, name, folder / "asv.conf.json")
+
+    @property
+    def outside(self) -> bool:
+        """Whether these are the commits of another project, which this engine measures."""
+        return self.configuration.parent == self.folder
+
+    @property
+    def runs(self) -> Path:
+        return self.folder / "runs"
+
+    @property
+    def results(self) -> Path:
+        return self.folder / "results"
+
+    @property
+    def log(self) -> Path:
+        """All that asv printed."""
+        return self.folder / "asv.log"
+
+    def sweep(self, name: str) -> Path:
+        """Where the sweep is kept as it was measured last."""
+        return self.folder / "sweeps" / f"{name}.yaml"
+
+    def exists(self) -> bool:
+        return self.runs.is_dir()
+
+    def repository(self) -> Repository | None:
+        """The repository whose commits these are; None where it is not there any more."""
+        try:
+            configured = json.loads(self.configuration.read_text(encoding="utf-8"))
+        except (OSError, ValueError):  # that of a checkout has comments, and means its own folder
+            configured = {"repo": "."}
+        try:
+            return Repository(self.configuration.parent / str(configured.get("repo", ".")))
+        except InputError:
+            return None
+
+    def configure(self, repository: Repository, benchmarks: Path) -> None:
+        """Writes asv's configuration for ``repository``; what a user has put into one that is there stays.
+
+        Raises InputError where the history is another repository's.
+        """
+        settings: dict[str, Any] = {
+            "version": 1,
+            "project": self.name,
+            "project_url": str(repository.root),
+            "repo": str(repository.root),
+            "repo_subdir": repository.subfolder,
+            "dvcs": "git",
+            "branches": ["HEAD"],
+            "benchmark_dir": str(benchmarks),
+            "env_dir": "env",
+            "results_dir": "results",
+            "html_dir": "html",
+            "hash_length": 10,
+            "plugins": [".fiabench.asv_plugin.environment"],
+            "environment_type": "inplace",
+        }
+        if self.configuration.exists():
+            kept = self._read_configuration()
+            for key in ("repo", "repo_subdir"):
+                if kept.get(key, settings[key]) != settings[key]:
+                    raise InputError.plain(
+                        f"{self.configuration}: is the history of {key} {kept[key]!r}, found {settings[key]!r}; "
+                        "give this project another --name"
+                    )
+            settings |= kept | {"benchmark_dir": str(benchmarks)}
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.configuration.write_text(json.dumps(settings, indent=4) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise InputError.plain(f"{self.configuration}: cannot be written ({error.strerror})") from error
+
+    def _read_configuration(self) -> dict[str, Any]:
+        try:
+            kept: dict[str, Any] = json.loads(self.configuration.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError.plain(f"{self.configuration}: cannot be read ({error})") from error
+        return kept
+
+    @contextmanager
+    def locked(self) -> Iterator[int]:
+        """Keeps other writers out; gives the file descriptor that holds the lock, for those who write on our behalf.
+
+        Raises InputError where somebody else writes.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self.folder, os.O_RDONLY)
+        except OSError as error:
+            raise InputError.plain(f"{self.folder}: cannot be written ({error.strerror})") from error
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise InputError.plain(
+                    f"{self.folder}: this history is being written by another run; wait for it to end"
+                ) from None
+            except OSError:
+                pass  # a file system without locks, as some networks have: nobody can be kept out
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def note_failure(self, machine: str, commit: str, reason: str) -> None:
+        """Keeps the reason why nothing at all came of a commit."""
+        folder = self.runs / machine / commit
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{datetime.now():{TIME}}{FAILED}").write_text(f"{reason}\n", encoding="utf-8")
+
+    def attempts(self, machine: str = "", commit: str = "") -> tuple[list[Attempt], list[str]]:
+        """What lies in the run directories, by machine, commit and time, and what of it cannot be read, in words."""
+        found, unreadable = [], []
+        for folder in sorted(self.runs.glob(f"{machine or '*'}/{commit or '*'}")):
+            if not _HASH.fullmatch(folder.name):
+                continue
+            for path in sorted({_directory(path) for path in folder.iterdir() if _is_attempt(path)}):
+                reason = _reason(path)
+                try:
+                    run = read_run(path) if (path / HEADER).exists() else None
+                except InputError as error:
+                    unreadable.append(str(error))
+                    run, reason = None, reason or str(error)
+                found.append(Attempt(folder.parent.name, folder.name, path, run, reason))
+        return found, unreadable
+
+
+def _is_attempt(path: Path) -> bool:
+    return path.suffix == FAILED or (path.suffix != PART and (path / HEADER).exists())
+
+
+def _directory(path: Path) -> Path:
+    return path.with_suffix("") if path.suffix == FAILED else path
+
+
+def _reason(path: Path) -> str:
+    written = path.with_name(path.name + FAILED)
+    return written.read_text(encoding="utf-8", errors="replace").strip() if written.exists() else ""
+
+
+def histories(place: Path) -> list[str]:
+    """The names of the outside projects that have a history in ``place``."""
+    return sorted(path.name for path in (place / "projects").glob("*") if (path / "runs").is_dir())
