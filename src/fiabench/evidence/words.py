@@ -30,10 +30,10 @@ CHAPTERS = {
     ),
     "Samples to a settled number": (
         "The mean, in parts of what an oracle takes: the fewest samples, no fewer than 10, whose median lies within "
-        "the wanted half-width of the truth in 95 % of series. On the CPU one run of a kernel is recorded; fixed "
-        "counts, of which the fewest that do so are the oracle, and the criterion, through the engine, begin at a "
-        "hundred places of it. Asked for is the narrowest half-width of 0.5, 1, 2 and 5 % that some fixed count of "
-        "80 or fewer reaches."
+        "the wanted half-width of the truth in 95 % of series. On the CPU one run of a kernel is recorded, and its "
+        "durations are put into a hundred random orders; fixed counts, of which the fewest that do so are the oracle, "
+        "and the criterion, through the engine, take each. Asked for is the narrowest half-width of 0.5, 1, 2 and "
+        "5 % that some fixed count of 80 or fewer reaches."
     ),
     "Real ranks": (
         "Processes over Gloo. One of as many as there are cores, four at most, sleeps before its first exchange, and "

@@ -20,8 +20,8 @@ INDEPENDENT = 0.55
 correlated noise too early, less would cost independent noise samples: 0.5 one in thirty."""
 LEAST_COUNT = 8
 """Fewer samples say nothing of dependence and are taken for independent: what is believed beforehand would decide."""
-DEPENDENT = 2.326
-"""The lag-one correlation, in its own standard errors, that 1 % of independent series exceed."""
+DEPENDENT = 2.054
+"""The lag-one correlation, in its own standard errors, that 2 % of independent series exceed."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Dependence:
     effective: float
     """As many independent samples would tell as much."""
     detected: bool
-    """Whether at most 1 % of independent series look as dependent as this one."""
+    """Whether at most 2 % of independent series look as dependent as this one."""
 
 
 def dependence(samples: np.ndarray, level: float = 0.95) -> Dependence:
