@@ -84,6 +84,7 @@ def test_the_page_shows_kernel_and_all_to_all_by_length_and_shard(clone: Clone, 
         assert table.count("<circle") == 2 * len(shards)
         assert table.count("class='cross'") == len(shards)
     assert "broken on purpose" in page
+    assert "emulated operator, not NPU figures</strong>" in page
     for word in ("<script", "src=", "http:", "https:", "@import", "url("):
         assert word not in page  # nothing to be loaded from anywhere
     assert "needs none" in (html / "asv.html").read_text()

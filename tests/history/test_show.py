@@ -94,6 +94,7 @@ def test_the_table_says_it_all_in_words(history: History, capsys: pytest.Capture
     assert f"total +50 % at {history.hashes[7][:10]} Commit 7" in out
     assert f"peak memory +100 % at {history.hashes[9][:10]} Commit 9" in out
     assert "now torch 2.6.0 (was 2.5.1)" in out
+    assert "not NPU figures" in out
     (row,) = (text for text in out.splitlines() if "Commit 4 " in text)
     assert f"error: {SHAPE}" in row
 

@@ -60,6 +60,8 @@ class Section:
 
     title: str
     tables: list[Table]
+    ran: list[str]
+    """What the machine's newest run ran on, and what its numbers must not be taken for."""
 
 
 def render(project: str, commits: list[Commit], sections: Iterable[Section]) -> str:
@@ -80,7 +82,8 @@ def render(project: str, commits: list[Commit], sections: Iterable[Section]) -> 
 
 def _section(section: Section, commits: list[Commit]) -> str:
     tables = "".join(_table(table) + _numbers(table, commits) for table in section.tables)
-    return f"<h2>{escape(section.title)}</h2>{tables}"
+    ran = "".join(f"<p><strong>{escape(said)}</strong></p>" for said in section.ran)
+    return f"<h2>{escape(section.title)}</h2>{ran}{tables}"
 
 
 def _table(table: Table) -> str:

@@ -39,7 +39,8 @@ class Index(OutputPublisher):
         _move_asvs(folder)
         found = [result for result in iter_results(conf.results_dir) if result.commit_hash in revisions]
         found.sort(key=lambda result: revisions[result.commit_hash])
-        page = render(conf.project, _commits(conf, found), _sections(found))
+        runs = Path(conf.results_dir).resolve().parent / "runs"
+        page = render(conf.project, _commits(conf, found), _sections(found, runs))
         (folder / "index.html").write_text(page, encoding="utf-8")
 
 
@@ -53,29 +54,33 @@ def _move_asvs(folder: Path) -> None:
         feed.write_text(feed.read_text(encoding="utf-8").replace("index.html#", "asv.html#"), encoding="utf-8")
 
 
-def _sections(results: list[Results]) -> list[Section]:
+def _sections(results: list[Results], runs: Path) -> list[Section]:
     """``results`` are in the order of their commits."""
-    sections: dict[tuple[str, str], dict[str, Table]] = defaultdict(dict)
+    from fiabench.asv_plugin.view import read_ran  # numpy and pydantic, which other asv commands need not load
+
+    sections: dict[tuple[str, str, str], dict[str, Table]] = defaultdict(dict)
     for result in results:
+        machine = result.params["machine"]
         variables = "".join(f", {name}={value}" for name, value in sorted(result.env_vars.items()))
-        where = f"{result.params['machine']}, Python {result.params['python']}{variables}"
+        where = f"{machine}, Python {result.params['python']}{variables}"
         for name in result.get_all_result_keys():
             match = _NAME.fullmatch(name)
             if match is None:
                 continue
             metric = match["metric"]
-            tables = sections[where, match["setting"]]
+            tables = sections[machine, where, match["setting"]]
             table = tables.setdefault(metric, Table(metric, METRICS.get(metric, "seconds")))
             _add(table, result, name)
     order = list(METRICS)
     made = []
-    for (where, setting), tables in sorted(sections.items()):
+    ran = {machine: read_ran(runs / machine) for machine, _, _ in sections}
+    for (machine, where, setting), tables in sorted(sections.items()):
         shown = sorted(
             tables.values(), key=lambda table: order.index(table.metric) if table.metric in order else len(order)
         )
         for table in shown:
             table.lines = dict(sorted(table.lines.items(), key=lambda item: _in_order(item[0])))
-        made.append(Section(f"{setting} on {where}", [table for table in shown if table.lines]))
+        made.append(Section(f"{setting} on {where}", [table for table in shown if table.lines], ran[machine]))
     return [section for section in made if section.tables]
 
 

@@ -14,6 +14,7 @@ from fiabench.asv_plugin.names import METRICS
 from fiabench.asv_plugin.placing import asked_case, place
 from fiabench.asv_plugin.placing import metrics as metrics_of
 from fiabench.cases.errors import InputError
+from fiabench.results.environment import said_of
 from fiabench.results.measurement import Measurement
 from fiabench.results.rundir import HEADER, Run, read_run
 
@@ -128,6 +129,19 @@ def _together(sessions: list[Handed]) -> Handed:
 
 def _added(before: Handed, now: Handed) -> Handed:
     return before + now if isinstance(before, list) and isinstance(now, list) else now
+
+
+def read_ran(runs: Path) -> list[str]:
+    """What the newest of a machine's run directories that can be read ran on, `runs/<commit>/<time>`, in words."""
+    directories = [path.parent for path in runs.glob(f"*/*/{HEADER}")]
+    for directory in sorted(directories, key=lambda path: path.name, reverse=True):
+        try:
+            run = read_run(directory)
+        except InputError:
+            continue  # the next commit's export names it
+        lines = [line for line in run.lines if line.measured]
+        return list(dict.fromkeys(said_of(run.environment, bool(line.timing.get("emulated"))) for line in lines))
+    return []
 
 
 def read_reasons(folder: Path) -> list[str]:

@@ -35,6 +35,7 @@ from fiabench.history.contenders import Contender, Ranks, Tool
 from fiabench.history.pairs import Pairing
 from fiabench.history.repository import Commit, Repository
 from fiabench.results import units
+from fiabench.results.environment import environment, said_of
 from fiabench.results.metrics import METRICS
 from fiabench.stats.compare import FALSE_DISCOVERIES, RELEVANT
 from fiabench.stats.pairs import NOMINAL
@@ -102,7 +103,8 @@ class _Subject:
     project: str
     """Of the sweep, the one that the commits are of; empty for this repository itself."""
     metric: str
-    device: str
+    machine: Machine
+    """This box."""
 
     @classmethod
     def of(
@@ -117,7 +119,8 @@ class _Subject:
         key, _, path = (project or "").rpartition("=")
         repository = Repository(Path(path).resolve() if project else ROOT)
         loaded = load_sweep(find_sweep(sweep_for(sweep, adapter, bool(project))), profile)
-        return cls(repository, loaded, profile, project_in(loaded, key, adapter) if project else "", metric, device)
+        of = project_in(loaded, key, adapter) if project else ""
+        return cls(repository, loaded, profile, of, metric, find_machine(device))
 
     def cases(self, texts: Sequence[str]) -> list[Case]:
         """Those of the sweep that the commits have a part in and every one of ``texts`` lets pass: filters, and parts
@@ -135,26 +138,31 @@ class _Subject:
             )
         return kept
 
-    def _machine_for(self, cases: Sequence[Case]) -> Machine:
-        """This box. Raises InputError where it has not the ranks that ``cases`` need."""
-        machine = find_machine(self.device)
+    def _check_ranks(self, cases: Sequence[Case]) -> None:
+        """Raises InputError where this box has not the ranks that ``cases`` need."""
+        machine = self.machine
         most = max(cases, key=lambda case: case.world_size)
         if most.world_size > machine.max_ranks:
             allowed = f"{machine.device} allows {machine.max_ranks} here: leave such cases out"
             raise InputError.plain(f"{most.id}: found {most.world_size} ranks; {allowed}")
-        return machine
+
+    def ran_on(self, verdicts: Sequence[Verdict]) -> str:
+        """What they were measured on, and what they must not be taken for."""
+        found = environment(self.machine.facts, None, ROOT)
+        return said_of(found, any(verdict.emulated for verdict in verdicts))
 
     @contextmanager
     def contenders(self, cases: Sequence[Case]) -> Iterator[Callable[[Commit], Contender]]:
         """What makes a contender of a commit, for ``cases``; the checkouts are gone afterwards."""
-        machine = self._machine_for(cases) if self.project else None
+        if self.project:
+            self._check_ranks(cases)
         with Checkouts(self.repository) as checkouts:
 
             def make(commit: Commit) -> Contender:
                 checkout, folder = checkouts.path(commit), checkouts.folder / f"runs-{commit.hash}"
-                if machine is None:
-                    return Tool(commit, checkout, self.sweep, self.profile, self.device, folder)
-                return Ranks(commit, machine, self.sweep, {self.project: checkout}, folder)
+                if not self.project:
+                    return Tool(commit, checkout, self.sweep, self.profile, self.machine.device, folder)
+                return Ranks(commit, self.machine, self.sweep, {self.project: checkout}, folder)
 
             yield make
 
@@ -199,6 +207,7 @@ def confirm(
     verdicts = [found.verdict(relevant) for found in contests]
     if as_json:
         about = {
+            "ran": subject.ran_on(verdicts),
             "base": commits[0]._asdict(),
             "new": commits[1]._asdict(),
             "metric": metric,
@@ -207,7 +216,9 @@ def confirm(
         found = {**about, "cases": [verdict.as_dict() for verdict in verdicts], "interrupted": interrupted}
         click.echo(json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False))
     else:
-        _print_verdicts(console(), commits, metric, verdicts)
+        out = console()
+        out.print(Text(subject.ran_on(verdicts), style="bold"))
+        _print_verdicts(out, commits, metric, verdicts)
     if interrupted:
         notes.print("Interrupted: what is said is what was known by then.")
         return INTERRUPTED
@@ -308,11 +319,14 @@ def bisect(
         return INTERRUPTED
     stat = repository.git("show", "--stat", "--format=", found.first_bad.hash) if found.first_bad else ""
     if as_json:
-        about: dict[str, Any] = {"good": ends[0]._asdict(), "bad": ends[1]._asdict(), "case": case.id, "metric": metric}
+        about: dict[str, Any] = {"ran": subject.ran_on([found.ends]), "good": ends[0]._asdict(),
+                                 "bad": ends[1]._asdict(), "case": case.id, "metric": metric}  # fmt: skip
         first = found.first_bad._asdict() if found.first_bad else None
         click.echo(json.dumps({**about, **found.as_dict(), "first_bad": first}, indent=2, ensure_ascii=False))
     else:
-        _print_found(console(), ends, found, metric, stat)
+        out = console()
+        out.print(Text(subject.ran_on([found.ends]), style="bold"))
+        _print_found(out, ends, found, metric, stat)
     if interrupted:
         notes.print("Interrupted: what is said is what was known by then.")
         return INTERRUPTED

@@ -36,6 +36,8 @@ def print_history(out: Console, found: Sequence[Series], metrics: Sequence[str])
     names = labels(found)
     for series in found:
         out.print(Text(f"{names[series.id]} on {series.machine}", style="bold"), Text(f"[{series.id}]", style="dim"))
+        for said in series.ran:
+            out.print(Text(said, style="bold"))
         for metric in metrics:
             if line := _spark_line(out, series, metric):
                 out.print(line)
@@ -158,6 +160,7 @@ def as_dicts(found: Sequence[Series], metrics: Sequence[str]) -> list[dict[str, 
             "machine": series.machine,
             "id": series.id,
             "label": names[series.id],
+            "ran": series.ran,
             "commits": [_point(point, metrics) for point in series.points],
             "steps": [
                 {"metric": metric, "commit": series.points[step.at].commit.hash, "ratio": step.ratio,

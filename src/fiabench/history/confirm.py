@@ -49,6 +49,8 @@ class Verdict:
     """Failures that did not repeat themselves."""
     differences: list[float] = field(default_factory=list)
     """The logarithm of NEW over BASE, one a round."""
+    emulated: bool = False
+    """Whether fiabench's operator stood in for the NPU's."""
 
     @property
     def worse(self) -> bool:
@@ -76,6 +78,8 @@ class Contest:
         """By side how it fails, where it does."""
         self.left_out = ""
         self.notes: list[str] = []
+        self.emulated = False
+        """Whether fiabench's operator stood in for the NPU's in what was tried."""
         self.apart = False
         """Whether both sides at once need more memory than there is."""
         self.pairs = 0
@@ -101,6 +105,7 @@ class Contest:
     def tried(self, side: int, measurements: Sequence[Measurement], metric: str) -> None:
         """Takes note of the sessions of one side alone, of which there are two where the first failed."""
         last = measurements[-1]
+        self.emulated |= any(measurement.timing.get("emulated", False) for measurement in measurements)
         if last.failed:
             self.failed[side] = last
         elif not last.measured:
@@ -145,7 +150,9 @@ class Contest:
 
     def verdict(self, relevant: float) -> Verdict:
         """What is to be said now."""
-        beside: dict[str, Any] = {"pairs": self.pairs, "seconds": self.seconds, "notes": self.notes}
+        beside: dict[str, Any] = {
+            "pairs": self.pairs, "seconds": self.seconds, "notes": self.notes, "emulated": self.emulated
+        }  # fmt: skip
         reasons = {NAMES[side]: _said(self.failed[side]) for side in sorted(self.failed)}
         if self.failed:
             kind = BOTH_FAIL if len(self.failed) > 1 else FAILS if NEW in self.failed else MENDED

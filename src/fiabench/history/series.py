@@ -11,6 +11,7 @@ from fiabench.history.repository import Commit
 from fiabench.history.steps import Step, Value, find_steps
 from fiabench.history.store import Attempt, Store
 from fiabench.results import words
+from fiabench.results.environment import said_of
 from fiabench.results.measurement import Measurement
 
 NOTHING = "failed"
@@ -35,6 +36,9 @@ class Point(NamedTuple):
     """What it ran on: fact to value, `torch` to `2.5.1`; empty where nothing ran."""
     changes: list[tuple[str, str, str]]
     """Of the stack since the point before: fact, value before, value now."""
+    ran: str
+    """What it ran on and what it must not be taken for: `on CPU (...): emulated operator, not NPU figures`; empty where
+    nothing ran."""
 
     @property
     def measured(self) -> bool:
@@ -56,6 +60,12 @@ class Series:
     id: str
     case: Case
     points: list[Point] = field(default_factory=list)
+
+    @property
+    def ran(self) -> list[str]:
+        """What its points ran on, each once; of those that were measured, if any was."""
+        measured = [point.ran for point in self.points if point.measured]
+        return list(dict.fromkeys(measured or filter(None, (point.ran for point in self.points))))
 
     def steps(self, metric: str) -> list[Step]:
         """Where the metric changes, by index into :attr:`points`."""
@@ -113,9 +123,10 @@ def _add(
         assert attempt.run is not None
         stack = stack_of(attempt.run.environment, outside)
         changes = differences(before, stack) if before else []
-        point = Point(commit, measurement.status, measurement.reason, measurement, stack, changes)
+        ran = said_of(attempt.run.environment, bool(measurement.timing.get("emulated")))
+        point = Point(commit, measurement.status, measurement.reason, measurement, stack, changes, ran)
     elif reason := next((attempt.reason for attempt in reversed(attempts) if attempt.reason), ""):
-        point = Point(commit, NOTHING, reason, None, {}, [])
+        point = Point(commit, NOTHING, reason, None, {}, [], "")
     else:
         return  # measured by a sweep that does not have the case
     series.points.append(point)

@@ -103,13 +103,24 @@ def ran_on(environment: dict[str, Any]) -> str:
     return f"{environment['device'].upper()} ({environment['device_count']} x {environment['device_name']})"
 
 
+def said_of(environment: dict[str, Any], emulated: bool) -> str:
+    """`on CPU (...): emulated operator, not NPU figures`."""
+    said = caution(environment, emulated)
+    return f"on {ran_on(environment)}" + (f": {said}" if said else "")
+
+
 def provenance(environment: dict[str, Any], measurements: Iterable[Measurement]) -> str:
     """What these numbers must not be taken for; empty where the real thing ran on an NPU."""
+    return caution(environment, any(measurement.timing.get("emulated") for measurement in measurements))
+
+
+def caution(environment: dict[str, Any], emulated: bool) -> str:
+    """:func:`provenance`, where it is known whether fiabench's operator stood in for the NPU's."""
     if is_simulated(environment):
         planted = ", ".join(environment["simulation"]["plants"])
         return "simulated, not measured anywhere" + (f", with {planted} planted" if planted else "")
     if environment["device"] == "npu":
         return ""
-    if any(measurement.timing.get("emulated") for measurement in measurements):
+    if emulated:
         return "emulated operator, not NPU figures"
     return "not NPU figures"
