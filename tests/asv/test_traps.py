@@ -6,7 +6,6 @@ import fcntl
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -21,9 +20,11 @@ AS_SIMULATED = f"{ALONE}_simulated_910b3"
 
 
 @pytest.fixture(scope="module")
-def head(clone: Clone, history: dict[str, Any]) -> str:
-    """A commit that measures."""
-    return str(history["slower"])
+def head(clone: Clone) -> str:
+    """A commit that has been measured."""
+    commit = clone.git("rev-parse", "HEAD")
+    clone.asv("run", f"{commit}^!", "-b", "attention", "--record-samples")
+    return commit
 
 
 @pytest.fixture
@@ -150,7 +151,7 @@ def test_an_interrupted_run_erases_nothing_and_is_gone_on_with(
 
 
 def test_variables_come_through_the_matrix_and_builds_are_cached(
-    clone: Clone, head: str, history: dict[str, Any], new_runs: Callable[[], list[Run]]
+    clone: Clone, head: str, new_runs: Callable[[], list[Run]]
 ) -> None:
     builds = clone.path.parent / "builds"
     configuration = json.loads(
@@ -172,7 +173,7 @@ def test_variables_come_through_the_matrix_and_builds_are_cached(
     path = clone.path / "matrix.conf.json"
     path.write_text(json.dumps(configuration))
     clone.asv("run", "--config", str(path), f"{head}^!", "-b", f"{AS_SIMULATED}.sweep_kernel", **SIMULATED)
-    for commit in (history["good"], head):
+    for commit in (clone.git("rev-parse", f"{head}^"), head):
         clone.asv("run", "--config", str(path), f"{commit}^!", "-b", "just-discover", **SIMULATED)
     path.unlink()
     variables = [run.environment["variables"]["TASK_QUEUE_ENABLE"] for run in new_runs()]

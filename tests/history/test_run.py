@@ -163,7 +163,7 @@ def test_a_commit_that_cannot_be_checked_out_has_a_reason(command: Command, tmp_
     assert "no case was measured: asv measured nothing" in printed
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_sglang_0_5_10_crashes_under_ulysses_and_0_5_11_does_not(command: Command, tmp_path: Path) -> None:
     """The history of sglang's pull request 23572, in a repository of two commits that hold the releases' files."""
