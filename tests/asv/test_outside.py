@@ -11,7 +11,7 @@ import pytest
 from fiabench.results.rundir import read_run
 from tests.asv.conftest import ROOT, Clone
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
 ATTEND = """import torch
 

@@ -150,6 +150,7 @@ def test_an_interrupted_run_erases_nothing_and_is_gone_on_with(
     assert None not in after["result"]
 
 
+@pytest.mark.long
 def test_variables_come_through_the_matrix_and_builds_are_cached(
     clone: Clone, head: str, new_runs: Callable[[], list[Run]]
 ) -> None:

@@ -87,7 +87,7 @@ def test_a_rank_out_of_memory_is_told_from_other_errors(write_sweep: Any, start:
     assert all(line["status"] in ("ok", "unsettled") for line in (lines[0], lines[2]))
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("how", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)])
 def test_interrupting_keeps_what_is_done_and_resume_goes_on(
     how: signal.Signals, write_sweep: Any, start: Any, tmp_path: Path
 ) -> None:
@@ -153,7 +153,7 @@ def checkout_with_operator(tmp_path: Path) -> Any:
     return make
 
 
-@pytest.mark.parametrize("ranks", ["()", "(1,)"])
+@pytest.mark.parametrize("ranks", [pytest.param("()", marks=pytest.mark.long), "(1,)"])
 def test_an_operator_that_raises_is_an_error_with_its_words(
     ranks: str, write_sweep: Any, start: Any, checkout_with_operator: Any, tmp_path: Path
 ) -> None:

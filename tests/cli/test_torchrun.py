@@ -23,6 +23,7 @@ def torchrun(sweep: Path, out: Path, restarts: int) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.long
 def test_every_case_that_the_ranks_allow_is_measured(write_sweep: Any, tmp_path: Path) -> None:
     sweep = write_sweep(axes={"seq_len_q": [64], "ulysses": [1, 2, 4]})
     process = torchrun(sweep, tmp_path / "out", restarts=0)

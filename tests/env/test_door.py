@@ -26,7 +26,7 @@ def test_broken_environment_does_not_loop(checkout, bare):
     assert "make env" in ran.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_bare_python_goes_on_in_the_environment(made, bare):
     checkout, _, _ = made
     ran = run(bare, checkout / "tools/sweep.py", "run", "a b", "--json")

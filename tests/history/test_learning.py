@@ -220,7 +220,7 @@ def test_each_commit_fails_as_the_truth_says(derived: Callable[..., Path], tmp_p
     }
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_memory_steps_at_its_commit_alone(derived: Callable[..., Path], tmp_path: Path) -> None:
     found = run(derived({"op": OPS}, [], FEW, seq_len_q=1024, mask="causal"), tmp_path / "run", code=3)
     peaks = [measurement.value("peak_memory") for measurement in found]
@@ -233,7 +233,7 @@ def test_memory_steps_at_its_commit_alone(derived: Callable[..., Path], tmp_path
     assert steps[learning.truth()["memory"].introduced] > 1.5
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_slowdown_is_at_its_commit(derived: Callable[..., Path], tmp_path: Path) -> None:
     """Against the commit before it, in turns; and so a clean commit."""
     slower = learning.truth()["slowdown"].introduced

@@ -92,7 +92,7 @@ def measuring(place: Path) -> list[psutil.Process]:
     return found
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_a_run_that_is_killed_goes_on_with_what_is_missing(command: Command, tmp_path: Path) -> None:
     toy = Toy(tmp_path / "toy")

@@ -53,7 +53,7 @@ def test_real_projects_are_right_in_every_layout():
         (f"{name} {change}", make_case(exchange=name, **change))
         for name, change in itertools.product(projects, changes)
     ]
-    for answer in run_ranks(2, outcomes, cases, projects):
+    for answer in run_ranks(2, outcomes, cases, projects, seconds=150):
         assert len(answer) == len(cases)
         for name, (status, reason, check, samples) in answer.items():
             assert status in ("ok", "unsettled"), (name, reason)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from fiabench.stats.pairs import LEAST, MISSED, NOMINAL, Evidence, interval, log_evidence
@@ -118,6 +118,7 @@ def test_sides_are_treated_alike(series: list[float]) -> None:
 
 @given(differences, st.sampled_from([0.01, 0.05]))
 def test_the_interval_ends_where_the_evidence_does(series: list[float], error: float) -> None:
+    assume(not np.ptp(series) or np.ptp(series) > 1e-6)  # else it is the rounding of floats that scatters
     found = interval(series, error)
     if math.isfinite(found.low) and found.low < found.value:
         for end in (found.low, found.high):

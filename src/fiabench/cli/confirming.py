@@ -38,7 +38,7 @@ from fiabench.results import units
 from fiabench.results.environment import environment, said_of
 from fiabench.results.metrics import METRICS
 from fiabench.stats.compare import FALSE_DISCOVERIES, RELEVANT
-from fiabench.stats.pairs import NOMINAL
+from fiabench.stats.pairs import MISSED, NOMINAL
 from fiabench.workers.machine import Machine, find_machine
 
 _STYLES = {SLOWER: "bold red", confirming.FAILS: "bold red", FASTER: "green", confirming.MENDED: "green"}
@@ -252,7 +252,8 @@ def _print_verdicts(out: Console, commits: tuple[Commit, Commit], metric: str, v
             out.print(Text(f"    {note}", style=_DOUBTFUL), soft_wrap=True)
     if any(verdict.ratio is not None for verdict in verdicts):
         several = f"; of all that is called changed at most {FALSE_DISCOVERIES:.0%} are expected to be noise"
-        out.print(Text(f"NEW to BASE, with the {1 - NOMINAL:.0%} interval that holds at every look"
+        out.print(Text(f"NEW to BASE, with the {1 - NOMINAL:.0%} interval ({1 - MISSED:.0%} of equal ones) that holds "
+                       "at every look"
                        f"{several if len(verdicts) > 1 else ''}", style="dim"))  # fmt: skip
     counts = Counter(verdict.verdict for verdict in verdicts)
     out.print(Text(", ".join(f"{count} {verdict}" for verdict, count in counts.items()), style="bold"))

@@ -32,7 +32,8 @@ class Verdict:
     """NEW / BASE; None where the two were not measured against each other."""
     low: float | None = None
     high: float | None = None
-    """The interval of the ratio, which holds at every look but for NOMINAL; None where it has no bound."""
+    """The interval of the ratio, which holds at every look but for NOMINAL, or where they are equal for MISSED; None
+    where it has no bound."""
     chance: float | None = None
     """How often at most noise alone makes so much evidence, looked at as often as one likes."""
     visible: float | None = None
@@ -163,7 +164,7 @@ class Contest:
         differences = self.evidence.differences
         if not differences:
             return Verdict(self.case.id, UNDECIDED, "no round could be judged in the time that there was", **beside)
-        found = interval(differences, NOMINAL)
+        found = interval(differences, MISSED if self.settled == EQUAL else NOMINAL)
         rounds = f"{len(differences)} round{'' if len(differences) == 1 else 's'} of fresh processes"
         return Verdict(
             self.case.id,
