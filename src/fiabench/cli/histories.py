@@ -116,6 +116,25 @@ def choose(store: Store, case: str, filters: Sequence[str]) -> Chosen:
     return Chosen(store, found, attempts, unreadable)
 
 
+def resolve(chosen: Chosen, name: str, what: str) -> str:
+    """The hash of the commit that ``name`` stands for: in git's words, or a part of a measured one's hash.
+
+    Raises InputError, which begins with ``what`` was given, where there is none.
+    """
+    repository = chosen.store.repository()
+    if repository:
+        try:
+            return repository.commit(name).hash
+        except InputError as error:
+            raise InputError.plain(f"{what} {name}: is no commit of {repository.path} ({error})") from error
+    hashes = dict.fromkeys(point.commit.hash for series in chosen.found for point in series.points)
+    fitting = [known for known in hashes if known.startswith(name)]
+    if len(fitting) != 1:
+        known = ", ".join(known[:10] for known in hashes)
+        raise InputError.plain(f"{what} {name}: found {len(fitting)} such commits; allowed: one of {known}")
+    return fitting[0]
+
+
 def _nothing(
     store: Store, attempts: Sequence[Attempt], case: str, filters: Sequence[str], unreadable: Sequence[str]
 ) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 from rich.text import Text
 
-from fiabench.cli import confirming, history_running, learning
+from fiabench.cli import accepting, confirming, gating, history_running, learning
 from fiabench.cli import history_tables as tables
 from fiabench.cli.comparing import print_comparison
 from fiabench.cli.ending import run_command
@@ -174,7 +174,10 @@ def upgrade(
     return int(found.comparison.worse)
 
 
-for _command in (history_running.run, confirming.confirm, confirming.bisect, learning.learn):
+_OTHERS = (
+    history_running.run, confirming.confirm, confirming.bisect, gating.gate, accepting.accept, learning.learn,
+)  # fmt: skip
+for _command in _OTHERS:
     commands.add_command(_command)
 
 

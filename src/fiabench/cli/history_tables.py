@@ -187,7 +187,7 @@ def quiet(judged: Judged) -> str:
     if judged.abstains:
         return f"{label}: not judged: {judged.abstains}"
     seen = "" if judged.visible is None else f"; {relative(judged.visible)} for good would have been seen"
-    return f"{label}: no change{seen}"
+    return f"{label}: {'nothing new' if judged.changes else 'no change'}{seen}"
 
 
 def relative(value: float) -> str:
