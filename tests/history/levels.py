@@ -1,4 +1,4 @@
-"""Whole histories of a toy repository whose levels are planted, with real git and run directories as engines write them."""
+"""Whole histories of a toy repository with planted levels: real git, and run directories as engines write them."""
 
 from __future__ import annotations
 
@@ -45,6 +45,7 @@ def history(
     Each commit is off by Gaussian ``noise`` of its own. ``memory`` holds peak bytes by commit; ``facts`` are those of
     the environment that are new from a commit on.
     """
+    place.mkdir(exist_ok=True)
     toy = Toy(place / "repository")
     rng = np.random.default_rng(seed)
     store = Store.of(place, "toy")

@@ -26,6 +26,8 @@ _NONE, _PLAIN_NONE = "✗", "x"
 _REACH = 0.2
 _REASON = 160
 """Characters of a reason that stand in a table."""
+_LEAST = 0.0005
+"""Smaller relative changes read as none."""
 _COARSE = 0.0995
 """Relative changes from this one on are said in whole percent."""
 
@@ -186,7 +188,10 @@ def quiet(judged: Judged) -> str:
     label = METRICS[judged.metric].label
     if judged.abstains:
         return f"{label}: not judged: {judged.abstains}"
-    seen = "" if judged.visible is None else f"; {relative(judged.visible)} for good would have been seen"
+    seen = ""
+    if judged.visible is not None:
+        least = relative(judged.visible) if judged.visible >= _LEAST else "any change"
+        seen = f"; {least} for good would have been seen"
     return f"{label}: {'nothing new' if judged.changes else 'no change'}{seen}"
 
 

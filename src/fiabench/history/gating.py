@@ -90,6 +90,8 @@ class Finding:
             return OF_BOX
         if verdict.verdict in (confirm.EQUAL, confirm.FASTER, confirm.MENDED):
             return OF_BOX if self.fault.open else CLEARED
+        if self.change and self.change.suspect and not self.fault.open:
+            return SUSPECT  # one run or two against pairs that settled nothing
         return ""
 
 
