@@ -101,6 +101,17 @@ def test_a_named_base_is_held_against_what_came_after_it(
         assert finding["ratio"] == pytest.approx(1.5 / level, rel=0.03)
 
 
+def test_as_of_a_commit_later_ones_and_other_branches_do_not_count(tmp_path: Path, gated: Gated) -> None:
+    planted = history(tmp_path, [1.0] * 12 + [1.3] * 12)
+    planted.toy.git("checkout", "--quiet", "-b", "side", planted.hashes[11])
+    aside, rng = planted.toy.commit("# aside\n", "Aside"), np.random.default_rng(4)
+    add(planted.store, aside, [line(aside, 5e-3, rng)])
+    assert gated(planted, "--at", planted.hashes[11])["passes"]
+    planted.hashes.append(aside)
+    assert alarms(planted, gated(planted, "--at", "side")) == {("total", 24)}
+    assert alarms(planted, gated(planted, "--at", "main")) == {("total", 12)}
+
+
 def test_better_than_the_named_base_is_no_alarm_though_it_was_better_yet(tmp_path: Path, gated: Gated) -> None:
     planted = history(tmp_path, [1.5] * 8 + [1.0] * 8 + [1.2] * 8)
     assert alarms(planted, gated(planted)) == {("total", 16)}
@@ -243,13 +254,15 @@ def test_commits_that_are_gone_from_the_repository_are_judged_as_they_were_measu
     [
         (["nothing"], "nothing: found no such case; allowed: " + CASE.id),
         (["--base", "nowhere"], "--base nowhere: is no commit of"),
+        (["--at", "nowhere"], "--at nowhere: is no commit of"),
+        (["--accepted", "no-such.yaml"], "--accepted: found no file no-such.yaml"),
         (["--machine", "moon"], "--machine: found 'moon'; allowed: box"),
         (["--min-effect", "much"], "found 'much'; allowed: percent above 0"),
         (["--min-effect", "-3%"], "found '-3%'; allowed: percent above 0"),
         (["--budget", "soon"], "found 'soon'"),
         (["--metric", "totl"], "did you mean total?"),
         (["--reference", "toys"], "--reference toys: found 0 such cases; allowed: one of " + CASE.id),
-        (["--markdown", "no/such/folder/summary.md"], "--markdown no/such/folder/summary.md: cannot be written"),
+        (["--markdown", "no/such/folder/summary.md"], "--markdown no/such/folder/summary.md: found no folder"),
     ],
 )  # fmt: skip
 def test_bad_input(quiet: Planted, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str) -> None:

@@ -25,6 +25,8 @@ ALARM, SUSPECT, UNDECIDED, OF_BOX, CLEARED, SMALL = (
     "alarm", "suspect", "undecided", "the box's", "cleared", "small",
 )  # fmt: skip
 """What is made of a finding. Alarms alone fail the gate."""
+_OF_FAILURES = {confirm.FAILS: ALARM, confirm.BOTH_FAIL: OF_BOX, confirm.LEFT_OUT: ""}
+"""What is made of a failure by how the two commits end on one box; else it did not come again."""
 
 
 @dataclass
@@ -82,12 +84,12 @@ class Finding:
 
     def _by_pairs(self, verdict: Verdict) -> str:
         """What pairs on one box make of it; empty where they settled nothing."""
+        if self.fails:
+            return _OF_FAILURES.get(verdict.verdict, CLEARED)
         if verdict.verdict == confirm.SLOWER and verdict.high is not None and verdict.high <= 1 + self.least:
             return SMALL
         if verdict.worse:
             return ALARM
-        if verdict.verdict == confirm.BOTH_FAIL and self.fails:
-            return OF_BOX
         if verdict.verdict in (confirm.EQUAL, confirm.FASTER, confirm.MENDED):
             return OF_BOX if self.fault.open else CLEARED
         if self.change and self.change.suspect and not self.fault.open:
