@@ -73,6 +73,11 @@ class Judged:
         end = min((start for start in starts if start > place), default=len(self.values))
         return median(value for value in self.values[begin:end] if value is not None)
 
+    def level_at_most(self, place: int) -> float:
+        """The level at the last point up to ``place`` that was measured, or else at the first."""
+        there = [index for index, value in enumerate(self.values) if value is not None]
+        return self.level(max((index for index in there if index <= place), default=there[0]))
+
     @property
     def newest(self) -> int:
         """The last place that was measured."""
