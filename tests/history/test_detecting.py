@@ -94,3 +94,14 @@ def test_all_cases_and_metrics_are_judged_in_the_order_asked_for(tmp_path: Path)
     found = detect_changes([series, series], ["peak_memory", "total", "wait"])
     assert [one.metric for one in found] == ["peak_memory", "total"] * 2
     assert found[0].series.id == CASE.id
+
+
+def test_an_interval_that_reaches_below_zero_keeps_nobody_from_judging(tmp_path: Path) -> None:
+    planted = history(tmp_path, [1.0] * 10 + [1.5] * 10)
+    (cases,) = (planted.store.runs / "box" / planted.hashes[3]).glob("*/cases.jsonl")
+    measurement = json.loads(cases.read_text())
+    measurement["metrics"]["total"] |= {"low": -1e-3, "high": 4e-3}
+    cases.write_text(json.dumps(measurement) + "\n")
+    found = judged(planted)
+    assert not found.abstains
+    assert [change.at for change in found.changes] == [10]

@@ -105,7 +105,10 @@ def detect_changes(found: Iterable[Series], metrics: Sequence[str], reference: R
 
 
 def _history(series: Series, metric: str, reference: Reference | None) -> tuple[detector.History, list[int]] | str:
-    """What the detector gets and the place of each value; or why it gets nothing."""
+    """What the detector gets and the place of each value; or why it gets nothing.
+
+    Of few and wild samples an interval may reach below zero; it then reaches as far down as up, as a factor.
+    """
     values = [point.value(metric) for point in series.points]
     places = [place for place, value in enumerate(values) if value is not None]
     there = [value for value in values if value is not None]
@@ -114,7 +117,7 @@ def _history(series: Series, metric: str, reference: Reference | None) -> tuple[
         return f"found {odd:g} among the values: changes are judged of numbers above 0, as a part of them"
     points = [series.points[place] for place in places]
     moody = METRICS[metric].unit == "s"
-    intervals = [(value.low, value.high) for value in there]
+    intervals = [(value.low if value.low > 0 else value.value**2 / value.high, value.high) for value in there]
     own = any(low < value.value < high for value, (low, high) in zip(there, intervals))
     beside = None
     if moody and reference is not None:
