@@ -149,6 +149,20 @@ def gate(
     return judging.gate
 
 
+def failing(series: Series) -> tuple[int | None, int] | None:
+    """Where the failure began that the case ends with: the last point that was measured, None where none was, and the
+    point after it. None where the case does not fail now."""
+    last = series.points[-1]
+    if last.measured or last.status in LEFT_OUT:
+        return None
+    before = last_measured(series)
+    return before, 0 if before is None else before + 1
+
+
+def last_measured(series: Series) -> int | None:
+    return max((place for place, point in enumerate(series.points) if point.measured), default=None)
+
+
 class _Judging:
     """What everything is held against, and what was found so far."""
 
@@ -163,19 +177,16 @@ class _Judging:
         return self._acceptances.place_at_most(series, self._base) if self._base else None
 
     def look_at_status(self, series: Series) -> None:
-        points = series.points
-        last = len(points) - 1
-        if points[last].measured:
+        points, failure = series.points, failing(series)
+        if failure is None:
+            if points[-1].status in LEFT_OUT and last_measured(series) is not None:
+                self._pass_over(series, STATUS, f"is {points[-1].status.replace('_', ' ')} now, and was measured")
             return
-        before = max((place for place, point in enumerate(points) if point.measured), default=None)
-        if points[last].status in LEFT_OUT:
-            if before is not None:
-                self._pass_over(series, STATUS, f"is {points[last].status.replace('_', ' ')} now, and was measured")
-            return
+        before, first = failure
         if before is None:
             self._pass_over(series, STATUS, f"fails since its first commit, {points[0].commit}")
             return
-        first, start = before + 1, self.start(series)
+        start = self.start(series)
         if self._base and (start is None or before < start):
             self._pass_over(series, STATUS, f"fails, and at the base already, since {points[first].commit}")
             return
@@ -184,7 +195,7 @@ class _Judging:
             self.gate.accepted.append((series, None, matched[0]))
             return
         fault = blame(points[before], points[first], STATUS)
-        self.gate.findings.append(Finding(series, STATUS, before, first, first, last, fault))
+        self.gate.findings.append(Finding(series, STATUS, before, first, first, len(points) - 1, fault))
 
     def look_at_levels(self, judged: Judged) -> None:
         series, metric = judged.series, judged.metric
