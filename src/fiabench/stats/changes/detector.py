@@ -124,7 +124,8 @@ def _wild(series: np.ndarray, found: Sequence[Found]) -> set[int]:
     asked = [place for place, one in enumerate(found) if any(step.gain >= NEEDED for step in one.steps)]
     nats = np.array([found[place].nats for place in asked])
     counts = np.array([sum(step.kept for step in found[place].steps) for place in asked])
-    return {place for place, wild in zip(asked, are_wild(series[asked], nats, counts)) if wild}
+    gains = np.array([max(step.gain for step in found[place].steps) for place in asked])
+    return {place for place, wild in zip(asked, are_wild(series[asked], nats, counts, gains)) if wild}
 
 
 def _family(count: int, sessions: tuple[int, ...]) -> Family:

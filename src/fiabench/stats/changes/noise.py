@@ -24,10 +24,13 @@ COST_TREND, COST_AUTOREGRESSIVE, COST_WANDERING = 1.5, 1.5, 2.0
 """In nats: by how much an explanation has to be better than independent noise to weigh as much."""
 COST_OFFSETS = 2.0
 """Times the logarithm of an offset's ratio: sessions usually differ by as much as their values, seldom by far more."""
-YOUNG, COST_AGE = 9.0, 3.5
+YOUNG, COST_AGE = 10.0, 3.5
 """A step older than YOUNG values costs COST_AGE nats for each factor e: it would have been told of when it was new."""
 COST_SESSIONS = 2.0
 """The same for a step older than one session, counted in sessions."""
+COST_FEW_SESSIONS, FAVOUR_KNOWN = 45.0, 0.5
+"""A step between two sessions of s costs COST_FEW_SESSIONS / s^2 nats, as few sessions say little of how sessions
+differ; and with the sessions known, noise explains a step more seldom than without, by FAVOUR_KNOWN nats."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,9 @@ def known_sessions(labels: tuple[int, ...]) -> Family:
     for ratio in OFFSETS:
         covariances.append((np.eye(sessions.size) + ratio**2 * shared, COST_OFFSETS * math.log(max(1.0, ratio))))
     ages = np.array([np.unique(sessions[cut:]).size for cut in range(1, sessions.size)])
-    return _family(covariances, COST_SESSIONS * np.log(ages), labels)
+    between = sessions[1:] != sessions[:-1]
+    few = COST_FEW_SESSIONS / np.unique(sessions).size ** 2
+    return _family(covariances, COST_SESSIONS * np.log(ages) + few * between - FAVOUR_KNOWN, labels)
 
 
 def _family(

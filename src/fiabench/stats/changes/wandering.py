@@ -19,9 +19,10 @@ LASTING = 10.0
 """How many values a level lasts on average."""
 SPREADS = (1.0, 2.5, 6.0)
 """Standard deviations of the levels, relative to the noise within."""
-MARGIN = 10.0
-"""Nats by which a step has to explain a series better than levels that keep changing, which explain it, too."""
-COST_FURTHER_STEP = 5.0
+MARGIN, MARGIN_OF_GAIN, MOST_MARGIN = 8.0, 0.08, 12.5
+"""Nats by which a step has to explain a series better than levels that keep changing, which explain it, too: the more
+of them the more it gains, up to the last, as large levels beside small ones are few."""
+COST_FURTHER_STEP = 6.0
 """Nats, for each step but one: that there is one is what is asked, that there are several is seldom."""
 _ENOUGH = 40
 """In fewer values levels that keep changing look like a step, and the other way round."""
@@ -65,9 +66,11 @@ def _within(series: np.ndarray) -> np.ndarray:
     return np.maximum(1.4826 * np.median(differences, axis=1) / math.sqrt(2), 1e-4)
 
 
-def are_wild(series: np.ndarray, nats: np.ndarray, steps: np.ndarray) -> np.ndarray:
-    """Which of ``series`` [S, n], explained by ``nats`` [S] with as many ``steps`` [S], are explained nearly as well by
-    levels that keep changing: then none of the steps counts. Of few values that cannot be told."""
+def are_wild(series: np.ndarray, nats: np.ndarray, steps: np.ndarray, gains: np.ndarray) -> np.ndarray:
+    """Which of ``series`` [S, n], explained by ``nats`` [S] with as many ``steps`` [S], of which the best gains
+    ``gains`` [S], are explained nearly as well by levels that keep changing: then none of the steps counts. Of few
+    values that cannot be told."""
     if not len(series) or series.shape[1] < _ENOUGH:
         return np.zeros(len(series), dtype=bool)
-    return np.asarray(levels_explain(series) > nats - COST_FURTHER_STEP * (steps - 1) - MARGIN)
+    margin = np.minimum(MARGIN + MARGIN_OF_GAIN * gains, MOST_MARGIN)
+    return np.asarray(levels_explain(series) > nats - COST_FURTHER_STEP * (steps - 1) - margin)
