@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from fiabench.stats.changes import clear
 from fiabench.stats.changes.described import described, visible_change
 from fiabench.stats.changes.fitting import fitted, of_scan, without_steps
 from fiabench.stats.changes.found import THRESHOLD, Change, Detection, History
@@ -27,6 +28,8 @@ NEEDED = 5.0
 """Nats by which a step has to explain a series better than every kind of noise: with it NOMINAL is kept."""
 WORTH_PAIRS = 2.0
 """Nats from which on a step among the newest values is worth a measurement in pairs."""
+WORTH = WORTH_PAIRS / NEEDED
+"""The same as a score."""
 FRESH = 3
 """A step is among the newest while no more values than these lie after it."""
 LONGEST = 320
@@ -78,7 +81,9 @@ def detect_each(histories: Sequence[History]) -> list[Detection]:
             batch = places[begin : begin + _BATCH]
             judging = _judge if count <= LONGEST else _judge_long
             for place, detection in zip(batch, judging([prepared[i] for i in batch], sessions)):
-                found[place] = detection
+                one = prepared[place]
+                short = count <= clear.LONGEST
+                found[place] = clear.with_clear_steps(detection, one, FRESH, WORTH) if short else detection
     return [detection for detection in found if detection is not None]
 
 
