@@ -20,15 +20,19 @@ WANDERING = ((0.9, 0.4), (0.97, 0.4), (0.97, 1.5))
 """Slow noise beneath quick: the slow one's correlation of neighbours, and the quick one's variance relative to its."""
 OFFSETS = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0)
 """Standard deviations of what the values of one session share, relative to the noise within."""
-COST_TREND, COST_AUTOREGRESSIVE, COST_WANDERING = 1.5, 1.5, 2.0
+COST_TREND, COST_AUTOREGRESSIVE, COST_WANDERING = 1.7, 1.2, 2.0
 """In nats: by how much an explanation has to be better than independent noise to weigh as much."""
 COST_OFFSETS = 2.0
 """Times the logarithm of an offset's ratio: sessions usually differ by as much as their values, seldom by far more."""
 YOUNG, COST_AGE = 10.0, 3.5
 """A step older than YOUNG values costs COST_AGE nats for each factor e: it would have been told of when it was new."""
-COST_SESSIONS = 2.0
-"""The same for a step older than one session, counted in sessions."""
-COST_FEW_SESSIONS, FAVOUR_KNOWN = 45.0, 0.5
+FAVOUR_NEWEST = 0.2
+"""Nats by which the newest value is looked at more kindly: it is what a commit is asked about."""
+SHORT, COST_SHORT = 50, 0.9
+"""Fewer values leave it open how neighbours hang together: each step costs so many nats more."""
+COST_SESSIONS = 2.5
+"""For each factor e that a step is older than one session, counted in sessions, where they are known."""
+COST_FEW_SESSIONS, FAVOUR_KNOWN = 60.0, 0.5
 """A step between two sessions of s costs COST_FEW_SESSIONS / s^2 nats, as few sessions say little of how sessions
 differ; and with the sessions known, noise explains a step more seldom than without, by FAVOUR_KNOWN nats."""
 
@@ -80,7 +84,8 @@ def unknown_sessions(count: int) -> Family:
     covariances += [(r**lags, COST_AUTOREGRESSIVE) for r in AUTOREGRESSIVE]
     covariances += [(r**lags + part * np.eye(count), COST_WANDERING) for r, part in WANDERING]
     ages = count - np.arange(1, count)
-    return _family(covariances, COST_AGE * np.log(np.maximum(1.0, ages / YOUNG)), ())
+    place_costs = COST_AGE * np.log(np.maximum(1.0, ages / YOUNG)) - FAVOUR_NEWEST * (ages == 1)
+    return _family(covariances, place_costs + COST_SHORT * (count < SHORT), ())
 
 
 @lru_cache(maxsize=64)

@@ -19,10 +19,10 @@ LASTING = 10.0
 """How many values a level lasts on average."""
 SPREADS = (1.0, 2.5, 6.0)
 """Standard deviations of the levels, relative to the noise within."""
-MARGIN, MARGIN_OF_GAIN, MOST_MARGIN = 8.0, 0.08, 12.5
+MARGIN, MARGIN_OF_GAIN, MOST_MARGIN = 5.5, 0.4, 12.0
 """Nats by which a step has to explain a series better than levels that keep changing, which explain it, too: the more
 of them the more it gains, up to the last, as large levels beside small ones are few."""
-COST_FURTHER_STEP = 6.0
+COST_FURTHER_STEP = 7.0
 """Nats, for each step but one: that there is one is what is asked, that there are several is seldom."""
 _ENOUGH = 40
 """In fewer values levels that keep changing look like a step, and the other way round."""
