@@ -77,6 +77,14 @@ def test_what_sampling_alone_may_have_made_is_not_flagged() -> None:
     assert found(values, intervals=np.stack([0.99 * values, 1.01 * values], axis=1)) == [6]
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_values_beside_a_step_are_not_steadied_across_it(seed: int) -> None:
+    """Neighbours within a thousandth, and intervals of which one is four times as wide as another."""
+    values = levels([5, 4], [1.0, 1.5], 0.001, seed)
+    widths = 0.002 * np.exp(0.5 * np.random.default_rng(seed).standard_normal(9))
+    assert found(values, intervals=np.stack([values * (1 - widths), values * (1 + widths)], axis=1)) == [5]
+
+
 @pytest.mark.parametrize("count", [8, 12, 20])
 @pytest.mark.parametrize("kind", ["gauss", "correlated", "bimodal", "heavy", "drift"])
 def test_noise_has_hardly_ever_a_clear_step(kind: str, count: int) -> None:

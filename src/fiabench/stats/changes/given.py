@@ -79,7 +79,10 @@ def _errors(intervals: np.ndarray) -> np.ndarray:
 
 
 def _steadied(logs: np.ndarray, errors: np.ndarray) -> np.ndarray:
-    """A value that is known worse than the others is moved towards its neighbours' median, as far as it is unsure."""
+    """A value that is known worse than the others is moved towards its neighbours' median, as far as it is unsure.
+
+    By no more than its own interval reaches: beside a step the neighbours are of the other level.
+    """
     if logs.size < FEWEST:
         return logs
     usual = float(np.median(errors))
@@ -90,7 +93,8 @@ def _steadied(logs: np.ndarray, errors: np.ndarray) -> np.ndarray:
     for place in np.flatnonzero(trust < 0.999):
         near = [other for other in range(place - 5, place + 6) if 0 <= other < logs.size and other != place]
         middle = float(np.median(logs[near]))
-        steadied[place] = middle + trust[place] * (logs[place] - middle)
+        reach = _TO_DEVIATION / 2 * errors[place]
+        steadied[place] -= np.clip((1 - trust[place]) * (logs[place] - middle), -reach, reach)
     return steadied
 
 
