@@ -14,7 +14,7 @@ from statistics import median
 import numpy as np
 
 from fiabench.history.blame import Fault, blame
-from fiabench.history.series import Point, Series
+from fiabench.history.series import Series
 from fiabench.results.metrics import METRICS
 from fiabench.stats import changes as detector
 
@@ -64,7 +64,7 @@ class Judged:
     """The smallest lasting increase that would most likely have been flagged; None where it is not judged."""
 
     def worse(self, change: LevelChange) -> bool:
-        return (change.magnitude < 0) is (METRICS[self.metric].better == "higher")
+        return (change.magnitude < 0) == (METRICS[self.metric].better == "higher")
 
     def level(self, place: int) -> float:
         """The median between the flagged changes around ``place``, which was measured."""
@@ -124,17 +124,12 @@ def _history(series: Series, metric: str, reference: Reference | None) -> tuple[
         beside = [reference.get((series.machine, point.commit.hash), math.nan) for point in points]
     history = detector.History(
         np.array([value.value for value in there]),
-        sessions=_sittings(points) if moody else None,
+        # A size is the same whenever it is measured, as if all were of one session.
+        sessions=[point.sitting if moody else 0 for point in points],
         intervals=np.array(intervals) if own else None,
         reference=None if beside is None else np.array(beside),
     )
     return history, places
-
-
-def _sittings(points: Sequence[Point]) -> list[int] | None:
-    """The sitting of each point; None where that tells nothing: all are of one, or each of its own."""
-    labels = [point.sitting for point in points]
-    return labels if 1 < len(set(labels)) < len(labels) else None
 
 
 def _judged(series: Series, metric: str, answer: detector.Detection, places: list[int]) -> Judged:

@@ -232,7 +232,7 @@ class _Judging:
         if math.log(level / before) / rise <= _MENDED:
             return None
         ratio = level / (held or before)
-        if (ratio < 1) is not (rise < 0):
+        if (ratio < 1) != (rise < 0):
             return None  # worse than it was once, and better than at the base
         return Finding(
             judged.series,

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
 
@@ -43,7 +43,8 @@ _POWER = 1.645
 """See `visible_change` in described.py."""
 
 
-class ClearStep(NamedTuple):
+@dataclass(frozen=True)
+class ClearStep:
     """A step among levels that are all there at once."""
 
     index: int
@@ -141,11 +142,11 @@ def _newest(logs: np.ndarray, costs: np.ndarray, cuts: Sequence[int], floor: flo
     if cuts and cuts[-1] > last - 2:
         return []
     found = _step(logs, costs, [*cuts, last], len(cuts), floor)
-    return [found._replace(first=last, score=min(found.score, _ALONE))]
+    return [replace(found, first=last, score=min(found.score, _ALONE))]
 
 
 def with_clear_steps(found: Detection, one: Given, fresh: int, worth: float) -> Detection:
-    """``found`` of ``one`` with the clear steps that are not in it.
+    """``found`` of ``one`` with the clear steps, which stand in the place of those that were found beside them.
 
     Steps with no more than ``fresh`` values after them are suspects, from a score of ``worth`` on.
     """
@@ -153,10 +154,12 @@ def with_clear_steps(found: Detection, one: Given, fresh: int, worth: float) -> 
         return found
     steps = clear_steps(one.logs)
     changes = [_change(one, step, steps, fresh) for step in steps]
+    new = [change for change in changes if change.score >= worth]
     flagged = [change.index for change in found.flags]
-    new = [change for change in changes if change.score >= worth and not _near(one, change.index, flagged)]
+    # What is less than clear says nothing where something is flagged.
+    new = [change for change in new if change.score >= THRESHOLD or not _near(one, change.index, flagged)]
     indices = [change.index for change in new]
-    kept = [change for change in found.candidates if change.index in flagged or not _near(one, change.index, indices)]
+    kept = [change for change in found.candidates if not _near(one, change.index, indices)]
     candidates = tuple(sorted([*kept, *new], key=lambda change: change.index))
     clear_from = math.expm1(min(_visible(one.logs, steps), 700.0))
     return Detection(
