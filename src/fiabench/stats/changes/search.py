@@ -11,7 +11,7 @@ import numpy as np
 from fiabench.stats.changes.explaining import explained
 from fiabench.stats.changes.fitting import fitted, without_steps
 from fiabench.stats.changes.noise import Family
-from fiabench.stats.changes.scan import Scan, scan
+from fiabench.stats.changes.scan import scan
 
 LOOKED_AT = 2.0
 """Nats that a place has to gain in the first scan, where noise is Gaussian, to be looked at more closely."""
@@ -50,10 +50,9 @@ class Found(NamedTuple):
     """How well the kept ones explain the series; nan where none is."""
 
 
-def find_steps(family: Family, series: np.ndarray, first: Scan, column: int) -> Found:
-    """The steps of ``series`` [n], standardised, and other places that were looked at, by index; ``first`` is the scan
-    without any step, of which ``column`` is this series'."""
-    gains = first.gains[:, column]
+def find_steps(family: Family, series: np.ndarray, clean: np.ndarray, gains: np.ndarray) -> Found:
+    """The steps of ``series`` [n], standardised, and other places that were looked at. ``clean`` is the same
+    without values that are far off, and ``gains`` are those of its scan without any step."""
     kept: list[int] = []
     seen: dict[int, float] = {}
     nats = math.nan
@@ -69,7 +68,7 @@ def find_steps(family: Family, series: np.ndarray, first: Scan, column: int) -> 
             break
         kept.append(places[best])
         nats = float(levels[best + 1])
-        gains = _given(family, series, kept)
+        gains = _given(family, clean, kept)
     final = {place: seen[place] for place in kept}
     if len(kept) > 1:
         final, nats = _pruned(family, series, kept)
