@@ -17,6 +17,8 @@ LOOKED_AT = 2.0
 """Nats that a place has to gain in the first scan, where noise is Gaussian, to be looked at more closely."""
 KEPT = 3.0
 """Nats that a step has to gain to count as one while others are looked for: well below what is flagged."""
+TWO_KEPT = 15.0
+"""Nats that two steps have to gain together to count where neither does alone."""
 MOST_STEPS = 8
 _PLACES = 4
 """So many places of a scan are looked at closely."""
@@ -64,10 +66,20 @@ def find_steps(family: Family, series: np.ndarray, clean: np.ndarray, gains: np.
         closer = levels[1:] - levels[0]
         seen.update({place: float(gain) for place, gain in zip(places, closer) if not kept or place not in seen})
         best = int(closer.argmax())
+        added = [places[best]]
+        nats_with = float(levels[best + 1])
         if closer[best] < KEPT:
-            break
-        kept.append(places[best])
-        nats = float(levels[best + 1])
+            # Two steps may hide each other: alone, neither looks like one beside a drift.
+            second = _places(_given(family, clean, [*kept, *added]), [*kept, *added])[:1]
+            if not second:
+                break
+            nats_with = float(explained(family, series, [[*kept, *added, *second]])[0])
+            if nats_with - levels[0] < TWO_KEPT:
+                break
+            added += second
+            seen[second[0]] = nats_with - float(levels[best + 1])
+        kept += added
+        nats = nats_with
         gains = _given(family, clean, kept)
     final = {place: seen[place] for place in kept}
     if len(kept) > 1:

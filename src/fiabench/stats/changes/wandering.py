@@ -19,7 +19,7 @@ LASTING = 10.0
 """How many values a level lasts on average."""
 SPREADS = (1.0, 2.5, 6.0)
 """Standard deviations of the levels, relative to the noise within."""
-MARGIN, MARGIN_OF_GAIN, MOST_MARGIN = 5.5, 0.4, 12.0
+MARGIN, MARGIN_OF_GAIN, MOST_MARGIN = 5.0, 0.4, 12.0
 """Nats by which a step has to explain a series better than levels that keep changing, which explain it, too: the more
 of them the more it gains, up to the last, as large levels beside small ones are few."""
 COST_FURTHER_STEP = 420.0
