@@ -76,7 +76,7 @@ class Family:
     """[n]: the session of each value where they are known, else empty."""
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=4)
 def unknown_sessions(count: int) -> Family:
     """For ``count`` values of which nothing is known but their order."""
     lags = np.abs(np.subtract.outer(np.arange(count), np.arange(count)))
@@ -88,7 +88,7 @@ def unknown_sessions(count: int) -> Family:
     return _family(covariances, place_costs + COST_SHORT * (count < SHORT), ())
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=4)
 def known_sessions(labels: tuple[int, ...]) -> Family:
     """For values of which it is known in which session, numbered, each was measured."""
     sessions = np.asarray(labels)

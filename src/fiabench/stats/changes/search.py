@@ -84,7 +84,10 @@ def find_steps(family: Family, series: np.ndarray, clean: np.ndarray, gains: np.
     final = {place: seen[place] for place in kept}
     if len(kept) > 1:
         final, nats = _pruned(family, series, kept)
-    others = {place: gain for place, gain in seen.items() if all(abs(place - cut) >= _APART for cut in final)}
+    # Whatever a place gained by itself: beside the kept ones it gains less than they had to.
+    others = {
+        place: min(gain, KEPT) for place, gain in seen.items() if all(abs(place - cut) >= _APART for cut in final)
+    }
     found = [Step(cut, gain, True) for cut, gain in final.items()]
     found += [Step(place, gain, False) for place, gain in others.items()]
     return Found(sorted(found, key=lambda step: step.index), nats)
