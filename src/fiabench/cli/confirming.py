@@ -45,7 +45,7 @@ _STYLES = {SLOWER: "bold red", confirming.FAILS: "bold red", FASTER: "green", co
 _DOUBTFUL = "yellow"
 
 
-def _seconds(ctx: click.Context, param: click.Parameter, value: str) -> float:
+def seconds(ctx: click.Context, param: click.Parameter, value: str) -> float:
     """Of an option such as `5m`."""
     try:
         return parse_duration(value)
@@ -53,15 +53,15 @@ def _seconds(ctx: click.Context, param: click.Parameter, value: str) -> float:
         raise click.BadParameter(f"found {value!r}; allowed: {error}", ctx, param) from error
 
 
-def _part(ctx: click.Context, param: click.Parameter, value: str) -> float:
+def part(ctx: click.Context, param: click.Parameter, value: str) -> float:
     """The part that `2` or `2%` is."""
     try:
-        part = float(value.strip().removesuffix("%")) / 100
+        found = float(value.strip().removesuffix("%")) / 100
     except ValueError:
-        part = 0.0
-    if not 0 < part < math.inf:
+        found = 0.0
+    if not 0 < found < math.inf:
         raise click.BadParameter(f"found {value!r}; allowed: percent above 0, such as 2 or 0.5%", ctx, param)
-    return part
+    return found
 
 
 def _shared(budget: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
@@ -77,9 +77,9 @@ def _shared(budget: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
         click.option("--sweep", metavar="NAME|FILE", help="What to measure.  [default: the adapter's own; history]"),
         click.option("--profile", metavar="NAME", help="A profile of the sweep."),
         click.option("--metric", default="total", show_default=True, metavar="NAME", help="What is held against what."),
-        click.option("--relevant", default=f"{RELEVANT:.0%}", show_default=True, callback=_part, metavar="PERCENT",
+        click.option("--relevant", default=f"{RELEVANT:.0%}", show_default=True, callback=part, metavar="PERCENT",
                      help="The difference that matters."),
-        click.option("--budget", default=budget, show_default=True, callback=_seconds, metavar="TIME",
+        click.option("--budget", default=budget, show_default=True, callback=seconds, metavar="TIME",
                      help="End within about this time (90s, 30m, 1.5h), settled or not."),
         click.option("--device", type=click.Choice(["auto", "npu", "cuda", "cpu"]), default="auto", show_default=True),
         click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output."),
@@ -94,7 +94,7 @@ def _shared(budget: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
 
 
 @dataclass(frozen=True)
-class _Subject:
+class Subject:
     """Whose commits are measured, and by what."""
 
     repository: Repository
@@ -109,7 +109,7 @@ class _Subject:
     @classmethod
     def of(
         cls, project: str | None, adapter: str | None, sweep: str | None, profile: str | None, metric: str, device: str
-    ) -> _Subject:
+    ) -> Subject:
         """Raises InputError with nothing run."""
         lower = [name for name, declared in METRICS.items() if declared.better == "lower"]
         if metric not in lower:
@@ -191,7 +191,7 @@ def confirm(
 
     Exits with 1 where NEW is slower or fails and BASE does not, with 3 where both fail, with 0 otherwise.
     """
-    subject = _Subject.of(project, adapter, sweep, profile, metric, device)
+    subject = Subject.of(project, adapter, sweep, profile, metric, device)
     commits = subject.repository.commit(base), subject.repository.commit(new)
     cases = subject.cases(filters)
     notes, contests = console(stderr=True), [Contest(case) for case in cases]
@@ -235,7 +235,7 @@ def _progress(contests: Sequence[Contest], relevant: float) -> str:
     settled = sum(not found.open for found in contests)
     rounds = max(len(found.evidence.differences) for found in contests)
     going = next((found.verdict(relevant) for found in contests if found.open), None)
-    now = f"; {going.id}: {_change(going)}" if going and going.ratio else ""
+    now = f"; {going.id}: {change_in_words(going)}" if going and going.ratio else ""
     return f"{settled} of {len(contests)} cases settled, {rounds} rounds{now}".replace("[", "\\[")
 
 
@@ -245,7 +245,7 @@ def _print_verdicts(out: Console, commits: tuple[Commit, Commit], metric: str, v
     for verdict in verdicts:
         text = Text.assemble((f"{verdict.verdict}: ", _STYLES.get(verdict.verdict, _DOUBTFUL)), (verdict.id, "bold"))
         if verdict.ratio is not None:
-            text.append(f"\n    {METRICS[metric].label} {_change(verdict)} by the {verdict.stand}")
+            text.append(f"\n    {METRICS[metric].label} {change_in_words(verdict)} by the {verdict.stand}")
         text.append(f"\n    {verdict.why}; {verdict.pairs} pairs, {units.span(verdict.seconds)}", "dim")
         out.print(text, soft_wrap=True)
         for note in verdict.notes:
@@ -258,7 +258,7 @@ def _print_verdicts(out: Console, commits: tuple[Commit, Commit], metric: str, v
     out.print(Text(", ".join(f"{count} {verdict}" for verdict, count in counts.items()), style="bold"))
 
 
-def _change(verdict: Verdict) -> str:
+def change_in_words(verdict: Verdict) -> str:
     """`+5.1 % (+4.0 % to +6.2 %)`."""
     if verdict.ratio is None:
         return ""
@@ -294,7 +294,7 @@ def bisect(
 
     Exits with 0 where it is found, with 3 where GOOD and BAD do not differ or what is left cannot be judged.
     """
-    subject = _Subject.of(project, adapter, sweep, profile, metric, device)
+    subject = Subject.of(project, adapter, sweep, profile, metric, device)
     repository = subject.repository
     ends = repository.commit(good), repository.commit(bad)
     commits = bisecting.between(repository, *ends)
@@ -347,7 +347,7 @@ def _only(cases: Sequence[Case], texts: Sequence[str]) -> Case:
 def _print_found(out: Console, ends: tuple[Commit, Commit], found: bisecting.Found, metric: str, stat: str) -> None:
     for name, commit in zip(("GOOD", "BAD"), ends):
         out.print(Text(f"{name}: {commit} ({commit.date})", style="bold"))
-    change = f", {METRICS[metric].label} {_change(found.ends)}" if found.ends.ratio else ""
+    change = f", {METRICS[metric].label} {change_in_words(found.ends)}" if found.ends.ratio else ""
     said = f"BAD is {found.ends.verdict}" if found.ends.verdict != confirming.FAILS else "BAD fails"
     out.print(Text(f"{found.ends.id}: {said}{change}: {found.ends.why}"), soft_wrap=True)
     if not found.suspects:

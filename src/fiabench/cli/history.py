@@ -4,34 +4,35 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
 from io import TextIOWrapper
 from pathlib import Path
 
 import click
 from rich.text import Text
 
-from fiabench.cases.case import Case
-from fiabench.cases.errors import InputError
-from fiabench.cli import confirming, history_running, learning
+from fiabench.cli import accepting, confirming, gating, history_running, learning
 from fiabench.cli import history_tables as tables
 from fiabench.cli.comparing import print_comparison
 from fiabench.cli.ending import run_command
-from fiabench.cli.histories import existing, name_option, store_of, store_option
+from fiabench.cli.histories import (
+    SHOWN,
+    accepted_option,
+    choose,
+    existing,
+    filter_option,
+    metric_option,
+    name_option,
+    reference_option,
+    store_of,
+    store_option,
+)
 from fiabench.cli.table import console
 from fiabench.history import importing, upgrading
-from fiabench.history.filtering import filter_for
-from fiabench.history.series import read_series
-from fiabench.history.store import Attempt, Store
+from fiabench.history.store import Store
 from fiabench.results.comparison import check_metrics
 from fiabench.stats.compare import RELEVANT
 
-_SHOWN = ("total", "peak_memory")
-
 _path = click.Path(path_type=Path)
-_filters = click.option(
-    "--filter", "filters", multiple=True, metavar="FIELD=VALUE,...", help="Keep only these cases; may be repeated."
-)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -42,48 +43,40 @@ def commands() -> None:
 @commands.command()
 @click.argument("case", required=False, default="")
 @name_option
-@_filters
-@click.option("--metric", "metrics", multiple=True, metavar="NAME", help=f"[default: {', '.join(_SHOWN)}]")
+@filter_option
+@metric_option
+@reference_option
+@accepted_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @store_option
 def show(
-    case: str, name: str | None, filters: tuple[str, ...], metrics: tuple[str, ...], as_json: bool, place: Path | None
+    case: str,
+    name: str | None,
+    filters: tuple[str, ...],
+    metrics: tuple[str, ...],
+    reference: str,
+    accepted: Path | None,
+    as_json: bool,
+    place: Path | None,
 ) -> None:
-    """The history of each case, or of those with CASE in their id: spark line, commits, and what stands out.
+    """The history of each case, or of those with CASE in their id: spark line, commits, and what changed.
 
-    What is called a change here is a suspicion: `confirm` measures the two commits in turns and judges.
+    A change is called where noise does not explain it. `confirm` measures two commits in turns and settles it.
     """
     check_metrics(metrics)
-    store, chosen = existing(name, place), metrics or _SHOWN
-    attempts, unreadable = store.attempts()
-    found = read_series(store, attempts, _wanted(case, filters, attempts))
-    if not found:
-        raise InputError.plain(_nothing(store, attempts, case, filters, unreadable))
+    chosen = choose(existing(name, place), case, filters)
+    judged, acceptances = chosen.judged(metrics, reference), chosen.acceptances(accepted)
     if as_json:
-        shown = {"project": store.name, "series": tables.as_dicts(found, chosen), "unreadable": unreadable}
+        series = tables.as_dicts(chosen.found, metrics or SHOWN, judged, acceptances)
+        shown = {"project": chosen.store.name, "series": series, "unreadable": chosen.unreadable}
         click.echo(json.dumps(shown, indent=2, ensure_ascii=False, allow_nan=False))
         return
     out = console()
     if tables.is_plain(out) and isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a subject may hold anything
-    tables.print_history(out, found, chosen)
-    for problem in unreadable:
+    tables.print_history(out, chosen.found, metrics or SHOWN, judged, acceptances)
+    for problem in chosen.unreadable:
         out.print(Text(f"passed over: {problem}", style="red"))
-
-
-def _wanted(case: str, filters: tuple[str, ...], attempts: list[Attempt]) -> Callable[[str, Case], bool]:
-    passes = filter_for((attempt.run for attempt in attempts if attempt.run), filters)
-    return lambda name, point: case in name and passes(point)
-
-
-def _nothing(store: Store, attempts: list[Attempt], case: str, filters: tuple[str, ...], unreadable: list[str]) -> str:
-    """Why there is nothing to show."""
-    every = dict.fromkeys(line.id for attempt in attempts if attempt.run for line in attempt.run.lines)
-    if not every:
-        reasons = dict.fromkeys([*unreadable, *(attempt.reason for attempt in attempts if attempt.reason)])
-        return f"{store.folder}: no case was measured{': ' if reasons else ''}{'; '.join(reasons)}"
-    asked = " ".join(filter(None, [case, *(f"--filter {text}" for text in filters)]))
-    return f"{asked}: found no such case; allowed: {', '.join(every)}"
 
 
 @commands.command("import")
@@ -145,7 +138,7 @@ def _rebuild(store: Store) -> None:
 @click.option("--metric", "metrics", multiple=True, metavar="NAME", help="What to compare, may be repeated.")
 @click.option("--relevant", type=click.FloatRange(min=0, min_open=True), default=100 * RELEVANT, show_default=True,
               metavar="PERCENT", help="The difference that matters.")  # fmt: skip
-@_filters
+@filter_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @store_option
 def upgrade(
@@ -181,7 +174,10 @@ def upgrade(
     return int(found.comparison.worse)
 
 
-for _command in (history_running.run, confirming.confirm, confirming.bisect, learning.learn):
+_OTHERS = (
+    history_running.run, confirming.confirm, confirming.bisect, gating.gate, accepting.accept, learning.learn,
+)  # fmt: skip
+for _command in _OTHERS:
     commands.add_command(_command)
 
 

@@ -23,7 +23,7 @@ from fiabench.history.store import Store
 from fiabench.results import units
 from fiabench.results.words import essence
 
-_OWN_SWEEP = "history"
+OWN_SWEEP = "history"
 _GIVE_UP = 3
 """Commits in a row that leave no measurement, failed or not: it is not the commits then."""
 
@@ -155,7 +155,7 @@ def _kept(store: Store, sweep: Sweep, again: bool) -> Sweep:
 def sweep_for(sweep: str | None, adapter: str | None, outside: bool) -> str:
     """The sweep that is meant: the one named, the shipped one of the adapter's name, this repository's own."""
     if sweep or not outside:
-        return sweep or _OWN_SWEEP
+        return sweep or OWN_SWEEP
     shipped = sweep_names()
     if adapter is None:
         raise InputError.plain(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -12,6 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from fiabench.cli.progress import label, varying
+from fiabench.history.acceptance import Acceptances, Entry
+from fiabench.history.blame import BOX
+from fiabench.history.detecting import Judged, LevelChange
 from fiabench.history.series import Point, Series
 from fiabench.results import units
 from fiabench.results.metrics import METRICS
@@ -22,6 +26,10 @@ _NONE, _PLAIN_NONE = "✗", "x"
 _REACH = 0.2
 _REASON = 160
 """Characters of a reason that stand in a table."""
+_LEAST = 0.0005
+"""Smaller relative changes read as none."""
+_COARSE = 0.0995
+"""Relative changes from this one on are said in whole percent."""
 
 
 def labels(found: Sequence[Series]) -> dict[str, str]:
@@ -31,19 +39,29 @@ def labels(found: Sequence[Series]) -> dict[str, str]:
     return {name: label(case, beside) for name, case in cases.items()}
 
 
-def print_history(out: Console, found: Sequence[Series], metrics: Sequence[str]) -> None:
-    """Each case: its spark lines, its table, what stands out."""
+def print_history(
+    out: Console,
+    found: Sequence[Series],
+    metrics: Sequence[str],
+    judged: Sequence[Judged],
+    acceptances: Acceptances,
+) -> None:
+    """Each case: its spark lines, its table, what changed, and of what did not what would have been seen."""
     names = labels(found)
     for series in found:
+        own = [one for one in judged if one.series is series]
         out.print(Text(f"{names[series.id]} on {series.machine}", style="bold"), Text(f"[{series.id}]", style="dim"))
         for said in series.ran:
             out.print(Text(said, style="bold"))
         for metric in metrics:
             if line := _spark_line(out, series, metric):
                 out.print(line)
-        out.print(_table(out, series, metrics))
-        for said in events(series, metrics):
+        out.print(_table(out, series, metrics, own))
+        for said in events(series, own, acceptances):
             out.print(Text(said, style="yellow"))
+        for one in own:
+            if not one.changes and not one.suspects:
+                out.print(Text(quiet(one), style="dim"))
         out.print()
 
 
@@ -83,7 +101,7 @@ def _spark_line(out: Console, series: Series, metric: str) -> Text | None:
     return Text(f"{declared.label:>12} {drawn}  {_ascii(said) if plain else said}")
 
 
-def _table(out: Console, series: Series, metrics: Sequence[str]) -> Table:
+def _table(out: Console, series: Series, metrics: Sequence[str], judged: Sequence[Judged]) -> Table:
     table = Table(box=box.ASCII if is_plain(out) or not out.is_terminal else box.ROUNDED)
     table.add_column("commit", no_wrap=True)
     table.add_column("date", no_wrap=True)
@@ -93,7 +111,7 @@ def _table(out: Console, series: Series, metrics: Sequence[str]) -> Table:
         table.add_column(METRICS[name].label, justify="right", no_wrap=True)
     table.add_column("status", overflow="fold", min_width=16)
     plain = is_plain(out)
-    steps = {name: {step.at for step in series.steps(name)} for name in shown}
+    steps = {one.metric: {change.at for change in one.changes} for one in judged}
     for index, point in enumerate(series.points):
         if point.changes:
             table.add_row("", "", Text(f"now {_changed(point)}", style="cyan"), *("" for _ in shown), "")
@@ -127,12 +145,61 @@ def _changed(point: Point) -> str:
     return ", ".join(f"{name} {now} (was {before})" for name, before, now in point.changes)
 
 
-def events(series: Series, metrics: Sequence[str]) -> list[str]:
+def events(series: Series, judged: Sequence[Judged], acceptances: Acceptances) -> list[str]:
     """What stands out in the order of the commits, a sentence each."""
     found = [(first, _ending(series, first, last)) for first, last in series.endings()]
-    for metric in metrics:
-        found += _steps(series, metric)
+    for one in judged:
+        found += [(change.at, said) for change, said in _changes(one, acceptances)]
     return [text for _, text in sorted(found, key=lambda pair: pair[0])]
+
+
+def _changes(judged: Judged, acceptances: Acceptances) -> Iterator[tuple[LevelChange, str]]:
+    for change, entry in accepted(judged, acceptances):
+        said = f"{sentence(judged, change)}{f'; accepted: {entry.reason}' if entry else ''}"
+        if not change.flagged:
+            said += "; not sure: `confirm` settles it"
+        elif change.suspect:
+            said += "; fresh: `confirm` settles it"
+        yield change, said
+
+
+def accepted(judged: Judged, acceptances: Acceptances) -> list[tuple[LevelChange, Entry | None]]:
+    """Each change with the entry that accepts it."""
+    changes = [*judged.changes, *judged.suspects]
+    found = acceptances.match(judged.series, judged.metric, [(change.first, change.at) for change in changes])
+    return [(change, found.get(number)) for number, change in enumerate(changes)]
+
+
+def sentence(judged: Judged, change: LevelChange) -> str:
+    """`total +50 % at 1b4caf3d1b Read the head counts once`, with what there is to add to it."""
+    points = judged.series.points
+    said = f"{METRICS[judged.metric].label} {relative(change.magnitude)} at {points[change.at].commit}"
+    if change.high > change.low:
+        said += f" ({relative(change.low)} to {relative(change.high)})"
+    if change.first < change.at:
+        said += f", or since {points[change.first].commit.short}"
+    if change.fault.whose == BOX:
+        said += f", by the box: {change.fault.why}"
+    elif change.fault.open:
+        said += f", undecided whose: {change.fault.why}"
+    return said
+
+
+def quiet(judged: Judged) -> str:
+    """Of a metric in which nothing changed what would have been seen, or why nobody knows."""
+    label = METRICS[judged.metric].label
+    if judged.abstains:
+        return f"{label}: not judged: {judged.abstains}"
+    seen = ""
+    if judged.visible is not None:
+        least = relative(judged.visible) if judged.visible >= _LEAST else "any change"
+        seen = f"; {least} for good would have been seen"
+    return f"{label}: {'nothing new' if judged.changes else 'no change'}{seen}"
+
+
+def relative(value: float) -> str:
+    """`+5.1 %` for 0.051."""
+    return f"{100 * value:+.{0 if abs(value) >= _COARSE else 1}f} %"
 
 
 def _ending(series: Series, first: int, last: int) -> str:
@@ -144,17 +211,12 @@ def _ending(series: Series, first: int, last: int) -> str:
     return f"{status} {since}{until}: {reason}"
 
 
-def _steps(series: Series, metric: str) -> Iterator[tuple[int, str]]:
-    for step in series.steps(metric):
-        point = series.points[step.at]
-        changed = f" where also {_changed(point)}" if point.changes else ""
-        alone = ", there alone" if step.alone else ""
-        yield step.at, f"{METRICS[metric].label} {100 * (step.ratio - 1):+.0f} % at {point.commit}{alone}{changed}"
-
-
-def as_dicts(found: Sequence[Series], metrics: Sequence[str]) -> list[dict[str, Any]]:
+def as_dicts(
+    found: Sequence[Series], metrics: Sequence[str], judged: Sequence[Judged], acceptances: Acceptances
+) -> list[dict[str, Any]]:
     """For JSON: each case with its commits, oldest first, and what stands out."""
     names = labels(found)
+    own = {id(series): [one for one in judged if one.series is series] for series in found}
     return [
         {
             "machine": series.machine,
@@ -162,10 +224,12 @@ def as_dicts(found: Sequence[Series], metrics: Sequence[str]) -> list[dict[str, 
             "label": names[series.id],
             "ran": series.ran,
             "commits": [_point(point, metrics) for point in series.points],
+            "judged": [
+                {"metric": one.metric, "abstains": one.abstains, "visible": one.visible} for one in own[id(series)]
+            ],
             "steps": [
-                {"metric": metric, "commit": series.points[step.at].commit.hash, "ratio": step.ratio,
-                 "alone": step.alone}
-                for metric in metrics for step in series.steps(metric)
+                step_dict(one, change, entry)
+                for one in own[id(series)] for change, entry in accepted(one, acceptances)
             ],
             "failures": [
                 {"status": series.points[first].status, "first": series.points[first].commit.hash,
@@ -175,6 +239,30 @@ def as_dicts(found: Sequence[Series], metrics: Sequence[str]) -> list[dict[str, 
         }
         for series in found
     ]  # fmt: skip
+
+
+def step_dict(judged: Judged, change: LevelChange, entry: Entry | None) -> dict[str, Any]:
+    """A change for JSON; `first` and `commit` are the commits between which it came, `before` the one before them."""
+    before, first, at = (judged.series.points[place].commit.hash for place in (change.before, change.first, change.at))
+    return {
+        "metric": judged.metric,
+        "before": before,
+        "first": first,
+        "commit": at,
+        "ratio": 1 + change.magnitude,
+        "low": _finite(1 + change.low),
+        "high": _finite(1 + change.high),
+        "score": change.score,
+        "flagged": change.flagged,
+        "suspect": change.suspect,
+        "worse": judged.worse(change),
+        "fault": change.fault._asdict(),
+        "accepted": entry.reason if entry else None,
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _point(point: Point, metrics: Sequence[str]) -> dict[str, Any]:

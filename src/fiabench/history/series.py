@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from fiabench.cases.case import Case
 from fiabench.history.repository import Commit
-from fiabench.history.steps import Step, Value, find_steps
 from fiabench.history.store import Attempt, Store
 from fiabench.results import words
 from fiabench.results.environment import said_of
@@ -23,6 +24,28 @@ _STACK = (
     "device", "device_name", "device_count", "driver", "cann", "cuda", "cpu", "cores", "system", "python", "operator",
 )  # fmt: skip
 """Facts of `run.json` that belong to the box, beside the versions and the variables."""
+_BREAK = timedelta(minutes=30)
+"""What lies at least between two sittings: asv takes seconds from one commit to the next, a checkout minutes."""
+
+
+class Value(NamedTuple):
+    """Of one commit. The bounds are the value itself where there is no interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Measured(NamedTuple):
+    """What a run says of a case."""
+
+    measurement: Measurement
+    stack: dict[str, str]
+    """What it ran on: fact to value, `torch` to `2.5.1`."""
+    sitting: int
+    """Which of the machine's sittings the run is of: runs that followed each other without a break, counted from 0."""
+    ran: str
+    """See :attr:`Point.ran`."""
 
 
 class Point(NamedTuple):
@@ -36,9 +59,13 @@ class Point(NamedTuple):
     """What it ran on: fact to value, `torch` to `2.5.1`; empty where nothing ran."""
     changes: list[tuple[str, str, str]]
     """Of the stack since the point before: fact, value before, value now."""
-    ran: str
+    ran: str = ""
     """What it ran on and what it must not be taken for: `on CPU (...): emulated operator, not NPU figures`; empty where
     nothing ran."""
+    sitting: int = 0
+    """See :class:`Measured`; 0 where nothing ran."""
+    elsewhere: tuple[Measured, ...] = ()
+    """What older runs say that had another stack, the newest of each."""
 
     @property
     def measured(self) -> bool:
@@ -46,10 +73,15 @@ class Point(NamedTuple):
 
     def value(self, metric: str) -> Value | None:
         """A metric with its interval; None where it was not measured."""
-        entry = self.measurement.metrics.get(metric) if self.measured and self.measurement else None
-        if entry is None:
-            return None
-        return Value(entry["value"], entry.get("low", entry["value"]), entry.get("high", entry["value"]))
+        return value_of(self.measurement, metric) if self.measurement else None
+
+
+def value_of(measurement: Measurement, metric: str) -> Value | None:
+    """A metric with its interval; None where it was not measured."""
+    entry = measurement.metrics.get(metric) if measurement.measured else None
+    if entry is None:
+        return None
+    return Value(entry["value"], entry.get("low", entry["value"]), entry.get("high", entry["value"]))
 
 
 @dataclass
@@ -66,10 +98,6 @@ class Series:
         """What its points ran on, each once; of those that were measured, if any was."""
         measured = [point.ran for point in self.points if point.measured]
         return list(dict.fromkeys(measured or filter(None, (point.ran for point in self.points))))
-
-    def steps(self, metric: str) -> list[Step]:
-        """Where the metric changes, by index into :attr:`points`."""
-        return find_steps([point.value(metric) for point in self.points])
 
     def endings(self) -> Iterator[tuple[int, int]]:
         """Stretches of commits that end alike without being measured: the first and the last, by index."""
@@ -100,31 +128,25 @@ def read_series(store: Store, attempts: list[Attempt], wanted: Callable[[str, Ca
             if attempt.machine == machine:
                 by_commit.setdefault(attempt.commit, []).append(attempt)
         own = [commit for commit in commits if commit.hash in by_commit]
-        lines = {name: _lines(attempts) for name, attempts in by_commit.items()}
+        sittings = _sittings(attempt for attempts in by_commit.values() for attempt in attempts)
+        lines = {name: _lines(attempts, sittings, store.outside) for name, attempts in by_commit.items()}
         for name, case in cases.items():
             if any(name in of_commit for of_commit in lines.values()):
                 series = Series(machine, name, case)
                 for commit in own:
-                    _add(series, commit, lines[commit.hash].get(name), by_commit[commit.hash], store.outside)
+                    _add(series, commit, lines[commit.hash].get(name, []), by_commit[commit.hash])
                 found.append(series)
     return found
 
 
-def _add(
-    series: Series,
-    commit: Commit,
-    line: tuple[Measurement, Attempt] | None,
-    attempts: list[Attempt],
-    outside: bool,
-) -> None:
+def _add(series: Series, commit: Commit, lines: list[Measured], attempts: list[Attempt]) -> None:
     before = next((point.stack for point in reversed(series.points) if point.stack), {})
-    if line:
-        measurement, attempt = line
-        assert attempt.run is not None
-        stack = stack_of(attempt.run.environment, outside)
+    if lines:
+        *elsewhere, newest = lines
+        measurement, stack, sitting, ran = newest
         changes = differences(before, stack) if before else []
-        ran = said_of(attempt.run.environment, bool(measurement.timing.get("emulated")))
-        point = Point(commit, measurement.status, measurement.reason, measurement, stack, changes, ran)
+        status, reason = measurement.status, measurement.reason
+        point = Point(commit, status, reason, measurement, stack, changes, ran, sitting, tuple(elsewhere))
     elif reason := next((attempt.reason for attempt in reversed(attempts) if attempt.reason), ""):
         point = Point(commit, NOTHING, reason, None, {}, [], "")
     else:
@@ -132,12 +154,35 @@ def _add(
     series.points.append(point)
 
 
-def _lines(attempts: list[Attempt]) -> dict[str, tuple[Measurement, Attempt]]:
-    """The newest measurement of each case, by id, with the attempt it is of."""
-    found: dict[str, tuple[Measurement, Attempt]] = {}
+def _lines(attempts: list[Attempt], sittings: dict[Path, int], outside: bool) -> dict[str, list[Measured]]:
+    """Of each case, by id, the newest measurement on each stack, the newest of all last."""
+    found: dict[str, list[Measured]] = {}
     for attempt in attempts:
         if attempt.run:
-            found |= {measurement.id: (measurement, attempt) for measurement in attempt.run.measurements}
+            stack = stack_of(attempt.run.environment, outside)
+            for measurement in attempt.run.measurements:
+                others = [other for other in found.get(measurement.id, []) if other.stack != stack]
+                ran = said_of(attempt.run.environment, bool(measurement.timing.get("emulated")))
+                found[measurement.id] = [*others, Measured(measurement, stack, sittings[attempt.path], ran)]
+    return found
+
+
+def _sittings(attempts: Iterable[Attempt]) -> dict[Path, int]:
+    """Which sitting of their machine the runs of ``attempts`` are of, by the runs' paths.
+
+    What a box is like for an hour, and not the next day, the commits of a sitting have in common.
+    """
+    found: dict[Path, int] = {}
+    ended: datetime | None = None
+    number = 0
+    runs = [attempt.run for attempt in attempts if attempt.run]
+    for run in sorted(runs, key=lambda run: run.header["created"]):
+        begun = datetime.fromisoformat(run.header["created"])
+        if ended and begun - ended > _BREAK:
+            number += 1
+        found[run.path] = number
+        finished = run.header.get("finished")
+        ended = max(filter(None, (ended, begun, datetime.fromisoformat(finished) if finished else None)))
     return found
 
 
@@ -180,6 +225,8 @@ def stack_of(environment: dict[str, Any], engine: bool) -> dict[str, str]:
 
 def differences(before: dict[str, str], now: dict[str, str]) -> list[tuple[str, str, str]]:
     """Fact, value before, value now; `none` for what is not there."""
+    if before == now:
+        return []  # as nearly always
     names = dict.fromkeys([*before, *now])
     return [(name, before.get(name, "none"), now.get(name, "none")) for name in names
             if before.get(name) != now.get(name)]  # fmt: skip

@@ -1,0 +1,175 @@
+"""What changed in the cases of a history: levels, each with its commits, its size and whose fault it is.
+
+:mod:`fiabench.stats.changes` judges numbers; here they get their commits. All cases and metrics are judged together, so
+that of all that is called changed little is noise.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+import numpy as np
+
+from fiabench.history.blame import Fault, blame
+from fiabench.history.series import Point, Series
+from fiabench.results.metrics import METRICS
+from fiabench.stats import changes as detector
+
+Reference = Mapping[tuple[str, str], float]
+"""What a case took that the commits have no part in, by machine and commit."""
+
+
+@dataclass(frozen=True)
+class LevelChange:
+    """A metric of a case changed for good. Places are those of the series' points."""
+
+    before: int
+    """The last point that was measured before it."""
+    first: int
+    """The first point that it may have come with."""
+    at: int
+    """The point by which it is there."""
+    magnitude: float
+    """Relative: +0.05 is 5 % more."""
+    low: float
+    high: float
+    """The interval of the magnitude at 95 %."""
+    score: float
+    """Greater is surer; flagged from :data:`fiabench.stats.changes.THRESHOLD` on."""
+    flagged: bool
+    """Whether noise does not explain it. What is not flagged is worth a measurement in pairs, and no more."""
+    suspect: bool
+    """Whether it is among the newest commits, so that it may yet turn out to be of one run alone."""
+    fault: Fault
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One metric of a case on one machine."""
+
+    series: Series
+    metric: str
+    values: list[float | None]
+    """One of each point; None where it was not measured."""
+    changes: tuple[LevelChange, ...]
+    """Flagged, in both directions, oldest first."""
+    suspects: tuple[LevelChange, ...]
+    """Steps at the newest commits that are not flagged."""
+    abstains: str
+    """Why it is not judged; empty where it is."""
+    visible: float | None
+    """The smallest lasting increase that would most likely have been flagged; None where it is not judged."""
+
+    def worse(self, change: LevelChange) -> bool:
+        return (change.magnitude < 0) is (METRICS[self.metric].better == "higher")
+
+    def level(self, place: int) -> float:
+        """The median between the flagged changes around ``place``, which was measured."""
+        starts = [change.at for change in self.changes]
+        begin = max((start for start in starts if start <= place), default=0)
+        end = min((start for start in starts if start > place), default=len(self.values))
+        return median(value for value in self.values[begin:end] if value is not None)
+
+    @property
+    def newest(self) -> int:
+        """The last place that was measured."""
+        return max(place for place, value in enumerate(self.values) if value is not None)
+
+
+def detect_changes(found: Iterable[Series], metrics: Sequence[str], reference: Reference | None = None) -> list[Judged]:
+    """Each of ``metrics`` that a series has, in their order, all judged together.
+
+    ``reference`` is taken out of durations; of sizes, which no mood of the box moves, it is not.
+    """
+    asked = [
+        (series, metric)
+        for series in found
+        for metric in metrics
+        if any(point.value(metric) for point in series.points)
+    ]
+    histories = [_history(*one, reference) for one in asked]
+    judgeable = [history for history in histories if not isinstance(history, str)]
+    answers = iter(detector.detect_all([history for history, _ in judgeable]))
+    return [
+        _judged(*one, next(answers), history[1]) if not isinstance(history, str) else _left_out(*one, history)
+        for one, history in zip(asked, histories)
+    ]
+
+
+def _history(series: Series, metric: str, reference: Reference | None) -> tuple[detector.History, list[int]] | str:
+    """What the detector gets and the place of each value; or why it gets nothing."""
+    values = [point.value(metric) for point in series.points]
+    places = [place for place, value in enumerate(values) if value is not None]
+    there = [value for value in values if value is not None]
+    if any(not 0 < value.value < math.inf for value in there):
+        odd = next(value.value for value in there if not 0 < value.value < math.inf)
+        return f"found {odd:g} among the values: changes are judged of numbers above 0, as a part of them"
+    points = [series.points[place] for place in places]
+    moody = METRICS[metric].unit == "s"
+    intervals = [(value.low, value.high) for value in there]
+    own = any(low < value.value < high for value, (low, high) in zip(there, intervals))
+    beside = None
+    if moody and reference is not None:
+        beside = [reference.get((series.machine, point.commit.hash), math.nan) for point in points]
+    history = detector.History(
+        np.array([value.value for value in there]),
+        sessions=_sittings(points) if moody else None,
+        intervals=np.array(intervals) if own else None,
+        reference=None if beside is None else np.array(beside),
+    )
+    return history, places
+
+
+def _sittings(points: Sequence[Point]) -> list[int] | None:
+    """The sitting of each point; None where that tells nothing: all are of one, or each of its own."""
+    labels = [point.sitting for point in points]
+    return labels if 1 < len(set(labels)) < len(labels) else None
+
+
+def _judged(series: Series, metric: str, answer: detector.Detection, places: list[int]) -> Judged:
+    flagged = {change.index for change in answer.flags}
+    suspects = [change for change in answer.suspects if change.index not in flagged]
+    return Judged(
+        series,
+        metric,
+        _values(series, metric),
+        tuple(_placed(series, metric, change, places, True) for change in answer.flags),
+        tuple(_placed(series, metric, change, places, False) for change in suspects),
+        answer.abstains,
+        answer.visible,
+    )
+
+
+def _left_out(series: Series, metric: str, why: str) -> Judged:
+    return Judged(series, metric, _values(series, metric), (), (), why, None)
+
+
+def _values(series: Series, metric: str) -> list[float | None]:
+    values = [point.value(metric) for point in series.points]
+    return [None if value is None else value.value for value in values]
+
+
+def _placed(series: Series, metric: str, change: detector.Change, places: Sequence[int], flagged: bool) -> LevelChange:
+    """A change with the places of its points; nobody measured those between two of ``places``."""
+    before, at = places[max(change.first - 1, 0)], places[change.index]
+    return LevelChange(
+        before,
+        before + 1,
+        at,
+        float(change.magnitude),
+        float(change.low),
+        float(change.high),
+        float(change.score),
+        flagged,
+        bool(change.suspect),
+        blame(series.points[before], series.points[at], metric),
+    )
+
+
+def reference_of(found: Iterable[Series], metric: str) -> Reference:
+    """The series of one case on each machine as a reference."""
+    values = ((series.machine, point.commit.hash, point.value(metric)) for series in found for point in series.points)
+    return {(machine, commit): value.value for machine, commit, value in values if value is not None}
