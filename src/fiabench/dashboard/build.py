@@ -17,7 +17,7 @@ from fiabench.dashboard.events import Event
 from fiabench.dashboard.keeping import Keeper
 from fiabench.dashboard.markup import page, text
 from fiabench.dashboard.model import Asked, Model, build, facts, kept
-from fiabench.dashboard.script import take
+from fiabench.dashboard.script import key_of, take
 from fiabench.figures.drawing import load_figures
 from fiabench.history.series import Series
 from fiabench.results.metrics import METRICS
@@ -84,15 +84,18 @@ def _write(asked: Asked, out: Path, keep: Path, plots: Path | None) -> Built:
     }  # fmt: skip
     for name, content in tables.items():
         site.write(f"csv/{name}.csv", content)
+    shipped = files(__package__) / "static"
     for name in STATIC:
-        site.write(f"static/{name}", files(__package__).joinpath("static", name).read_text("utf-8"))
+        site.write(f"static/{name}", (shipped / name).read_text("utf-8"))
     site.write("data/index.js", take("index", _index(model, of_series)))
     sections = (
-        changes.section(model, found), latest.heat_map(model, "total"), phases, throughput, _histories(model, of_series),
+        changes.section(model, found), latest.heat_map(model, "total"), phases, throughput,
+        _histories(model, of_series),
         '<section id="case" hidden><h2>Case</h2><div id="case-body"></div></section>', boxes,
         pictures.section(runs, drawn), _notices(model),
     )  # fmt: skip
-    site.write("index.html", _page(model, verdict, sections))
+    beside = _ASVS if (out / "asv.html").exists() else ""
+    site.write("index.html", _page(model, verdict, sections, beside))
     site.finish()
     return Built(out / "index.html", model, verdict, len(keeper.read_now), site.written)
 
@@ -186,7 +189,7 @@ def _case(
             values[name] = [float(f"{number:.5g}") for number in (entry["value"], entry["low"], entry["high"])]
     return {
         "key": casefiles.name_of(series),
-        "case": found_key(series),
+        "case": key_of(series.id),
         "machine": machines[series.machine],
         "label": model.labels[series.id],
         "variant": variants[series.id],
@@ -196,11 +199,6 @@ def _case(
         "values": values,
         **facts(series.case, model.lengths),
     }
-
-
-def found_key(series: Series) -> str:
-    """What the case is called in the files of the runs, whatever the machine."""
-    return casefiles.key_of(series.id)
 
 
 def _key(run: Run | None) -> str:
@@ -239,7 +237,7 @@ def _notices(model: Model) -> str:
     )
 
 
-def _page(model: Model, verdict: events.Verdict, sections: Sequence[str]) -> str:
+def _page(model: Model, verdict: events.Verdict, sections: Sequence[str], beside: str) -> str:
     ran = "".join(
         f'<p class="ran"><strong>{text(machine)}</strong>: {text(said)}</p>'
         for machine in model.machines
@@ -255,7 +253,7 @@ def _page(model: Model, verdict: events.Verdict, sections: Sequence[str]) -> str
     )
     return page(
         f"{model.name}: performance",
-        f'{head}<main id="main" tabindex="-1">{body}</main>',
+        f'{head}<main id="main" tabindex="-1">{body}</main>{beside}',
         scripts=(*SCRIPTS, *scripts) if scripts else (),
     )
 
@@ -265,6 +263,10 @@ _VIEWS = (
     ("history", "Histories"), ("environments", "Environments"), ("pictures", "Pictures"), ("notices", "Notices"),
 )  # fmt: skip
 _NAVIGATION = "".join(f'<a href="#{name}" data-view="{name}">{label}</a>' for name, label in _VIEWS)
+_ASVS = (
+    '<footer><p>asv\'s own pages are in <a href="asv.html">asv.html</a>: they need the internet, from which asv loads '
+    "its scripts.</p></footer>"
+)
 _EMPTY = """<section><h2>No results yet</h2>
 <p>This page shows a history, and there is none. Measure one:</p>
 <pre>python tools/history.py run --range HEAD~20..HEAD</pre>

@@ -34,7 +34,7 @@ from fiabench.results.metrics import METRICS
 
 SIGNS = {
     REGRESSED: "▲", IMPROVED: "▼", SUSPECT: "?", UNDECIDED: "?", FAILING: "✗", ACCEPTED: "✓", OF_BOX: "□",
-    OVER: "–", NOT_MEASURED: "∅", UNCHANGED: "=", NOT_JUDGED: "·",
+    OVER: "○", NOT_MEASURED: "∅", UNCHANGED: "=", NOT_JUDGED: "·",
 }  # fmt: skip
 """A sign beside each word, so that colour is never all that tells them apart."""
 _ORDER = (REGRESSED, FAILING, SUSPECT, UNDECIDED, OF_BOX, IMPROVED, ACCEPTED, NOT_MEASURED, NOT_JUDGED, UNCHANGED)
@@ -46,6 +46,8 @@ _ABOUT = {
     OF_BOX: "came with the box or its software", ACCEPTED: "looked at, and accepted",
     OVER: "was mended by a later commit",
 }  # fmt: skip
+_SMALL = 0.05
+"""Parts of an attention that moved by less of what moved most are not told."""
 MOST_ROWS, MOST_GROUPS = 60, 60
 """Of a commit, and of commits, on the page; the CSV has all."""
 
@@ -95,6 +97,8 @@ def _group(model: Model, group: Group) -> str:
     rows = [_row(model, event) for event in group.events[:MOST_ROWS]]
     left = len(group.events) - len(rows)
     more = f"<p>{left} more cases are in the CSV.</p>" if left else ""
+    head = ("case", "metric", "effect", "how sure", "commits", "whose", "where", "commands")
+    cases = table(head, rows, f"{group.state} at {lead.place.commit.short}")
     heading = f"{SIGNS[group.state]} {group.state}: {_effect(lead)}"
     commit = lead.place.commit
     return (
@@ -102,12 +106,12 @@ def _group(model: Model, group: Group) -> str:
         f'<h3><span class="badge">{text(heading)}</span> {commit_link(model, commit)}</h3>'
         f'<p class="about">{text(commit.date)}, {count} case{"" if count == 1 else "s"} on {text(group.machine)}: '
         f"{text(_ABOUT[group.state])}{text(_stack(lead))}</p>"
-        + table(
-            ("case", "metric", "effect", "how sure", "commits", "whose", "where", "commands"),
-            rows, f"{group.state} at {commit.short}",
-        )
-        + f"{more}</article>"
-    )  # fmt: skip
+        f"{_folded(cases + more, count) if group.state == OVER else cases + more}</article>"
+    )
+
+
+def _folded(cases: str, count: int) -> str:
+    return f"<details><summary>{count} case{'' if count == 1 else 's'}</summary>{cases}</details>"
 
 
 def _row(model: Model, event: Event) -> str:
@@ -186,12 +190,14 @@ def _where(event: Event) -> str:
     """Which part of the attention moved by how much."""
     if event.change is None or not event.parts:
         return ""
-    moved = [(METRICS[name].label, after - before, after / before - 1 if before else math.inf)
-             for name, before, after in event.parts]  # fmt: skip
+    moved = {METRICS[name].label: (after - before, after / before - 1 if before else math.inf)
+             for name, before, after in event.parts}  # fmt: skip
+    most = max(abs(by) for by, _ in moved.values())
     said = [
         f"{name} {'+' if by >= 0 else '-'}{units.seconds(abs(by))}"
         + (f" ({relative(part)})" if math.isfinite(part) else "")
-        for name, by, part in sorted(moved, key=lambda item: -abs(item[1]))
+        for name, (by, part) in sorted(moved.items(), key=lambda item: -abs(item[1][0]))
+        if abs(by) >= _SMALL * most
     ]
     return ", ".join(said)
 

@@ -160,7 +160,8 @@ def _commit(run: Run) -> str:
 
 def _said(line: Measurement) -> dict[str, Any]:
     said: dict[str, Any] = {"reason": line.reason[:_REASON]} if line.reason else {}
-    timing = {name: True for name in ("emulated", "oversubscribed", "host_bound") if line.timing.get(name)}
+    marks = ("emulated", "oversubscribed", "host_bound")
+    timing: dict[str, Any] = {name: True for name in marks if line.timing.get(name)}
     if line.flags:
         timing["flags"] = [str(flag)[:200] for flag in line.flags[:5]]
     return said | ({"timing": timing} if timing else {})

@@ -73,7 +73,7 @@ def _heat_table(model: Model, metric: str, machine: str, variant: str, found: li
 def _newest(point: Point, metric: str) -> str:
     value = point.value(metric)
     if value is None:
-        return "–" if point.measured else point.status.replace("_", " ")
+        return "-" if point.measured else point.status.replace("_", " ")
     return units.human(value.value, METRICS[metric].unit)
 
 
@@ -127,7 +127,7 @@ def phases(model: Model, runs: dict[str, Run], plot: ModuleType | None) -> tuple
                   f'y="1" width="14" height="14"/></svg> {text(name)}</li>' for name in parts)  # fmt: skip
     body = table(
         ("case", "Ulysses", "phases", "total", "kernel", "all-to-all", "a2a share", "wait", "exposed", "overlap"),
-        made, "phases of one attention at the newest commit, by Ulysses degree",
+        made, "phases of one attention at the newest commit, by Ulysses degree", ' class="numbers"',
     ) if made else "<p>No attention with phases was measured at the newest commit.</p>"  # fmt: skip
     said = (
         "Mean over the ranks, of the middle half of the iterations. Exposed is what is in the total beside the kernel "
@@ -170,7 +170,7 @@ def throughput(model: Model, runs: dict[str, Run]) -> tuple[str, str]:
     )
     body = table(
         ("case", "of the peak", "throughput", "peak", "MFU", "busbw", "algbw", "tokens/s"), rows,
-        "throughput of the kernel and bus bandwidth of the all-to-all at the newest commit",
+        "throughput of the kernel and bus bandwidth of the all-to-all at the newest commit", ' class="numbers"',
     ) if rows else "<p>Nothing was measured at the newest commit.</p>"  # fmt: skip
     html = (
         f'<section id="throughput"><h2>Throughput</h2><p>{text(FLOPS)}</p><p>{text(_LINK)} The bar is against the '
@@ -239,7 +239,8 @@ def environments(model: Model) -> tuple[str, str]:
     ]  # fmt: skip
     if changed:
         body += table(["commit", "machine", "what changed", "subject"], changed, "when the stack changed")
-    html = f'<section id="environments"><h2>Environments</h2>{body}{csv_link("csv/environments.csv", "the boxes")}</section>'
+    link = csv_link("csv/environments.csv", "the boxes")
+    html = f'<section id="environments"><h2>Environments</h2>{body}{link}</section>'
     return html, _csv(["fact", *stacks], [[name, *(stacks[one].get(name, "") for one in stacks)] for name in names])
 
 

@@ -86,7 +86,8 @@ def section(runs: dict[str, Run], drawn: dict[str, list[Drawn]]) -> str:
                 )
         left = [f"{one.name}: {one.reason}" for one in found if not one.paths]
         if left:
-            body += f"<details><summary>not drawn</summary><ul>{''.join(f'<li>{text(said)}</li>' for said in left)}</ul></details>"
+            items = "".join(f"<li>{text(said)}</li>" for said in left)
+            body += f"<details><summary>not drawn</summary><ul>{items}</ul></details>"
     if not body:
         body = "<p>No pictures were drawn.</p>"
     return f'<section id="pictures"><h2>Pictures</h2>{body}</section>'

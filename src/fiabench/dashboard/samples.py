@@ -49,7 +49,7 @@ def write(folder: Path, run: Run, digest: Digest) -> None:
 
 def _line(line: Measurement) -> dict[str, Any]:
     """One session's samples: of each phase the count of each rank, and all of them one rank after the other."""
-    phases = {}
+    phases: dict[str, Any] = {}
     for phase, by_rank in line.samples.items():
         taken = [_numbers(by_rank[rank]) for rank in sorted(by_rank, key=_number)] if isinstance(by_rank, dict) else []
         shown = [values[:MOST] for values in taken]

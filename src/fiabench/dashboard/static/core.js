@@ -103,6 +103,7 @@ const fiabench = (() => {
   // A value in its unit as people read it; NaN is nothing.
   function human(value, unit) {
     if (!(Math.abs(value) < Infinity)) return "–";
+    if (value === 0) return "0";
     if (unit === "ratio") return percent(value);
     const [scale, name] = scaled(value, unit === "s" ? DURATIONS : unit === "B" ? SIZES : RATES);
     if (unit === "B" && scale === 1) return `${value.toFixed(0)} B`;

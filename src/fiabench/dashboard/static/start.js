@@ -58,7 +58,7 @@
       section.hidden = section.id !== now && !(now === "changes" && FIRST.includes(section.id));
     }
     for (const one of document.querySelectorAll("nav a[data-view]")) {
-      if (one.dataset.view === now) one.setAttribute("aria-current", "page");
+      if (one.dataset.view === (now === "case" ? "history" : now)) one.setAttribute("aria-current", "page");
       else one.removeAttribute("aria-current");
     }
     filters();
