@@ -6,6 +6,7 @@ The effects are those that the real layer has on a CPU; each run is marked as si
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -62,6 +63,15 @@ def make(folder: Path, seed: int = 0, samples: int = 20, until: int | None = Non
     for number in range(until or len(commits)):
         add(learned, number, samples)
     return learned
+
+
+def copied(made: Learned, folder: Path, until: int | None = None) -> Learned:
+    """The same history in another folder, of the first ``until`` commits; the repository stays where it is."""
+    store = Store.of(folder / "asv", made.store.name)
+    shutil.copytree(made.store.folder, store.folder)
+    for commit in made.commits[until or len(made.commits) :]:
+        shutil.rmtree(store.runs / "box" / commit.hash)
+    return made._replace(place=folder / "asv", store=store)
 
 
 def add(learned: Learned, number: int, samples: int = 20, machine: str = "box", **facts: Any) -> Path:

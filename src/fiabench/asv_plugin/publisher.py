@@ -39,7 +39,7 @@ class Index(OutputPublisher):
         plots = Path(conf.benchmark_dir).resolve().parent / "plots"
         try:
             # What was read is kept apart: asv empties its own folder each time.
-            built = write(Asked(store), out, folder / KEPT, plots if plots.is_dir() else None)
+            built = write(Asked(store), out, folder / KEPT, plots)
         except InputError as error:
             raise util.UserError(str(error)) from error
         for notice in built.model.notices:

@@ -53,7 +53,8 @@ def build(
         Asked(store, [path.resolve() for path in runs], metrics or JUDGED),
         out,
         keep,
-        ROOT / "plots" if figures else None,
+        ROOT / "plots",
+        figures,
     )
     screen = console()
     notices = done.model.notices

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from fiabench.cases.errors import InputError
@@ -46,19 +45,19 @@ class Built:
     """The files, relative to the folder."""
 
 
-def write(asked: Asked, out: Path, keep: Path, plots: Path | None) -> Built:
-    """Writes the pages of ``asked`` into ``out``. ``keep`` is where what was read is kept; ``plots`` has the figures,
-    None to draw none.
+def write(asked: Asked, out: Path, keep: Path, plots: Path, figures: bool = True) -> Built:
+    """Writes the pages of ``asked`` into ``out``.
 
+    ``keep`` is where what was read is kept; ``plots`` has the figures, which are drawn unless ``figures`` says not to.
     Raises InputError where a folder cannot be written.
     """
     try:
-        return _write(asked, out, keep, plots)
+        return _write(asked, out, keep, plots, figures)
     except OSError as error:
         raise InputError.plain(f"{error.filename or out}: cannot be written ({error.strerror})") from error
 
 
-def _write(asked: Asked, out: Path, keep: Path, plots: Path | None) -> Built:
+def _write(asked: Asked, out: Path, keep: Path, plots: Path, figures: bool) -> Built:
     keeper = Keeper(keep)
     model = build(asked, keeper)
     keeper.close()
@@ -67,7 +66,7 @@ def _write(asked: Asked, out: Path, keep: Path, plots: Path | None) -> Built:
     verdict = events.verdict(model, found, of_series)
     runs = pictures.newest_runs(model)
     site = _Site(out)
-    drawn = pictures.draw(runs, plots, keep / "pictures") if plots else {}
+    drawn = pictures.draw(runs, plots, keep / "pictures") if figures else {}
     for one in (one for of_machine in drawn.values() for one in of_machine):
         for path in one.paths:
             site.link(f"pictures/{path.parent.name}/{path.name}", path)
@@ -75,7 +74,7 @@ def _write(asked: Asked, out: Path, keep: Path, plots: Path | None) -> Built:
     for key in keeper.keys:
         for path in keeper.samples(key).iterdir():
             site.link(f"samples/{key}/{path.name}", path)
-    phases, phases_csv = latest.phases(model, runs, _stack(plots))
+    phases, phases_csv = latest.phases(model, runs, load_figures(plots).get("phases"))
     throughput, throughput_csv = latest.throughput(model, runs)
     boxes, boxes_csv = latest.environments(model)
     tables = {
@@ -87,7 +86,7 @@ def _write(asked: Asked, out: Path, keep: Path, plots: Path | None) -> Built:
     shipped = files(__package__) / "static"
     for name in STATIC:
         site.write(f"static/{name}", (shipped / name).read_text("utf-8"))
-    site.write("data/index.js", take("index", _index(model, of_series)))
+    site.write("data/index.js", take("data/index", _index(model, of_series)))
     sections = (
         changes.section(model, found), latest.heat_map(model, "total"), phases, throughput,
         _histories(model, of_series),
@@ -137,11 +136,6 @@ class _Site:
                     path.rmdir()
                 elif not path.is_dir() and name not in there:
                     path.unlink()
-
-
-def _stack(plots: Path | None) -> ModuleType | None:
-    """The figure of the phases, whose stack the page shows too."""
-    return load_figures(plots).get("phases") if plots else None
 
 
 def _cases(site: _Site, model: Model, found: Sequence[Event]) -> None:

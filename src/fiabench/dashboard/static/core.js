@@ -6,6 +6,7 @@ const fiabench = (() => {
 
   // Scripts under cases/, samples/ and data/ call this with what they hold.
   function take(key, content) {
+    entry(key).asked = true;
     entry(key).resolve(content);
   }
 

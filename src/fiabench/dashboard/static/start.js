@@ -2,7 +2,7 @@
 "use strict";
 (async () => {
   const { make, state, link, go, select, passes, load, FIELDS } = fiabench;
-  const index = await load("index");
+  const index = await load("data/index");
   index.cases.forEach((one) => {
     one.machineNumber = one.machine;
     one.machine = index.machines[one.machine].name;
