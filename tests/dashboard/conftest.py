@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -46,3 +47,15 @@ def site(made: Learned, tmp_path_factory: pytest.TempPathFactory) -> Site:
     out = folder / "html"
     built = build.write(Asked(made.store), out, folder / "kept", ROOT / "plots", figures=False)
     return Site(made, out, built)
+
+
+def built(made: Learned, folder: Path) -> Built:
+    return build.write(Asked(made.store), folder / "html", folder / "kept", ROOT / "plots", figures=False)
+
+
+def taken(path: Path) -> Any:
+    """What a script file hands to the page."""
+    text = path.read_text().strip()
+    assert text.startswith("fiabench.take(")
+    _, content = json.loads(f"[{text.removeprefix('fiabench.take(').removesuffix(');')}]")
+    return content
