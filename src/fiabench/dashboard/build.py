@@ -17,7 +17,6 @@ from fiabench.dashboard.keeping import Keeper
 from fiabench.dashboard.markup import page, text
 from fiabench.dashboard.model import Asked, Model, build, facts, kept
 from fiabench.dashboard.script import key_of, take
-from fiabench.figures.drawing import load_figures
 from fiabench.history.series import Series
 from fiabench.results.metrics import METRICS
 from fiabench.results.rundir import Run
@@ -74,7 +73,7 @@ def _write(asked: Asked, out: Path, keep: Path, plots: Path, figures: bool) -> B
     for key in keeper.keys:
         for path in keeper.samples(key).iterdir():
             site.link(f"samples/{key}/{path.name}", path)
-    phases, phases_csv = latest.phases(model, runs, load_figures(plots).get("phases"))
+    phases, phases_csv = latest.phases(model, runs)
     throughput, throughput_csv = latest.throughput(model, runs)
     boxes, boxes_csv = latest.environments(model)
     tables = {

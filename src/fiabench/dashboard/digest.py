@@ -64,6 +64,7 @@ _KINDS = {
     for name, kind in Case.__annotations__.items()
 }
 """What the fields of a case are."""
+_NUMBERS = {int, float}
 _NONE: dict[str, Any] = {}
 
 
@@ -176,15 +177,12 @@ def _fill(row: np.ndarray, metrics: dict[str, Any]) -> None:
 
 
 def _is_entry(entry: Any) -> bool:
-    return (
-        isinstance(entry, dict)
-        and _is_number(entry.get("value"))
-        and all(_is_number(entry[bound]) for bound in ("low", "high") if bound in entry)
-    )
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    # Asked of every metric of every measurement: a sum is finite where its parts are.
+    if type(entry) is not dict:
+        return False
+    value = entry.get("value")
+    low, high = entry.get("low", value), entry.get("high", value)
+    return {type(value), type(low), type(high)} <= _NUMBERS and math.isfinite(value + low + high)
 
 
 def _check_header(path: Path, header: dict[str, Any]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Sequence
-from types import ModuleType
 from typing import Any
 
 from fiabench.dashboard.casefiles import name_of, safe
@@ -14,7 +13,7 @@ from fiabench.dashboard.digest import COLUMNS
 from fiabench.dashboard.markup import bar, csv_link, row, table, text
 from fiabench.dashboard.model import Model, facts
 from fiabench.history.series import Point, Series
-from fiabench.results import units, words
+from fiabench.results import stack, units, words
 from fiabench.results.measurement import Measurement
 from fiabench.results.metrics import METRICS
 from fiabench.results.naming import varying
@@ -94,19 +93,17 @@ def latest_csv(model: Model) -> str:
     return out.getvalue()
 
 
-def phases(model: Model, runs: dict[str, Run], plot: ModuleType | None) -> tuple[str, str]:
-    """The section of phases, and its CSV. ``plot`` is `plots/phases.py`: its stack is the one that slides show."""
+def phases(model: Model, runs: dict[str, Run]) -> tuple[str, str]:
+    """The section of phases, and its CSV. The stack is the one that `plots/phases.py` draws."""
     rows, lines = [], []
-    parts = list(plot.LOOKS) if plot is not None else []
     for series, line in _measured(model, runs):
-        if plot is None or line.case["measure"] != "ulysses" or "kernel" not in line.samples:
+        if line.case["measure"] != "ulysses" or "kernel" not in line.samples:
             continue
-        stack: dict[str, float] = plot.phases(line)
-        rows.append((series, line, stack))
-    longest = max((sum(stack.values()) for _, _, stack in rows), default=0.0)
-    rows.sort(key=lambda found: (found[0].machine, found[0].case.seq_len_q, found[0].case.ulysses))
+        rows.append((series, line, stack.phases(line)))
+    longest = max((sum(found.values()) for _, _, found in rows), default=0.0)
+    rows.sort(key=lambda one: (one[0].machine, one[0].case.seq_len_q, one[0].case.ulysses))
     made = []
-    for series, line, stack in rows:
+    for series, line, found in rows:
         value = _reader(line)
         overlap = line.value("closure_residual")
         hidden = units.percent(-overlap) if overlap is not None and overlap < 0 else "none"
@@ -114,17 +111,19 @@ def phases(model: Model, runs: dict[str, Run], plot: ModuleType | None) -> tuple
             [
                 case_link(model, series.machine, series.id, name_of(series)),
                 str(series.case.ulysses),
-                bar([(_part(name), stack[name]) for name in parts], longest),
+                bar([(_part(name), found[name]) for name in stack.PARTS], longest),
                 value("total"), value("kernel"), value("all_to_all"), value("all_to_all_share"), value("wait"),
                 value("exposed"), hidden,
             ],
             attributes(model, series),
         ))  # fmt: skip
-        lines.append([series.machine, series.id, series.case.ulysses, *(float(f"{stack[name]:.7g}") for name in parts),
-                      *(_number(line, name) for name in ("total", "all_to_all_share", "wait", "exposed",
-                                                         "closure_residual"))])  # fmt: skip
+        told = ("total", "all_to_all_share", "wait", "exposed", "closure_residual")
+        seconds = [float(f"{found[name]:.7g}") for name in stack.PARTS]
+        lines.append(
+            [series.machine, series.id, series.case.ulysses, *seconds, *(_number(line, name) for name in told)]
+        )
     key = "".join(f'<li><svg class="bar" width="16" height="16" aria-hidden="true"><rect class="{_part(name)}" x="1" '
-                  f'y="1" width="14" height="14"/></svg> {text(name)}</li>' for name in parts)  # fmt: skip
+                  f'y="1" width="14" height="14"/></svg> {text(name)}</li>' for name in stack.PARTS)  # fmt: skip
     body = table(
         ("case", "Ulysses", "phases", "total", "kernel", "all-to-all", "a2a share", "wait", "exposed", "overlap"),
         made, "phases of one attention at the newest commit, by Ulysses degree", ' class="numbers"',
@@ -133,8 +132,8 @@ def phases(model: Model, runs: dict[str, Run], plot: ModuleType | None) -> tuple
         "Mean over the ranks, of the middle half of the iterations. Exposed is what is in the total beside the kernel "
         "and merging; overlap is by how much the phases add up to more than the total."
     )
-    head = ["machine", "case", "ulysses", *(f"{name} [s]" for name in parts), "total [s]", "a2a share", "wait [s]",
-            "exposed [s]", "closure residual"]  # fmt: skip
+    head = ["machine", "case", "ulysses", *(f"{name} [s]" for name in stack.PARTS)]
+    head += ["total [s]", "a2a share", "wait [s]", "exposed [s]", "closure residual"]
     html = (
         f'<section id="phases"><h2>Phases</h2><p>{said}</p><ul class="key">{key}</ul>{body}'
         f"{csv_link('csv/phases.csv', 'the phases')}</section>"
