@@ -52,6 +52,12 @@ MOST_ROWS, MOST_GROUPS = 60, 60
 """Of a commit, and of commits, on the page; the CSV has all."""
 
 
+_SCORE = (
+    "The most pressing first. Of a score from 1.0 on noise does not explain the change; an effect is of the level, "
+    "with its 95 % interval; under <em>where</em> is what moved along."
+)
+
+
 def verdict_line(model: Model, verdict: Verdict) -> str:
     """The line that is read first."""
     if not verdict.total:
@@ -86,8 +92,9 @@ def section(model: Model, found: Sequence[Event]) -> str:
         )
     more = f"<p>{len(made) - len(shown)} more commits are in the CSV.</p>" if len(made) > len(shown) else ""
     return (
-        f'<section id="changes"><h2>Changes</h2>{body}{more}<p id="changes-none" hidden>No change of the filtered '
-        f"cases.</p>{csv_link('csv/changes.csv', 'all changes')}</section>"
+        f'<section id="changes"><h2>Changes</h2><p class="about">{_SCORE}</p>{body}{more}'
+        '<p id="changes-none" hidden>No change of the filtered cases.</p>'
+        f"{csv_link('csv/changes.csv', 'all changes')}</section>"
     )
 
 
@@ -179,7 +186,7 @@ def _sure(event: Event) -> str:
     if not event.change.flagged:
         return "not yet: newest commits alone"
     fresh = ", fresh" if event.change.suspect else ""
-    return f"score {event.change.score:.1f}, flagged from 1.0{fresh}"
+    return f"sure, score {event.change.score:.1f}{fresh}"
 
 
 def _stack(event: Event) -> str:

@@ -164,7 +164,8 @@ fiabench.case = (() => {
   function density(series, compared) {
     const all = [...series, ...compared];
     const [low, high] = extent(all);
-    const bins = 40;
+    const count = Math.max(...[series, compared].map((group) => group.reduce((sum, one) => sum + one.values.length, 0)));
+    const bins = Math.min(60, Math.max(5, Math.round(2 * Math.cbrt(count)))); // Rice's rule
     const histogram = (group) => {
       const counts = new Array(bins).fill(0);
       let total = 0;

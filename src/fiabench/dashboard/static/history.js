@@ -1,7 +1,7 @@
 // A case over the commits: the median with its interval, change points, failures, and where the stack changed.
 "use strict";
 fiabench.history = (() => {
-  const { make, human, relative, unpack, colour } = fiabench;
+  const { make, human, relative, unpack, colour, state, go, load, select } = fiabench;
   const FAILED = new Set(["failed", "wrong", "error", "out_of_memory", "timeout", "crash"]);
 
   // Draws into `holder` what the file of a case holds of a metric; `choose` is told the point that was picked.
@@ -145,5 +145,68 @@ fiabench.history = (() => {
     return said.join(" ");
   }
 
-  return { draw };
+  const NS = "http://www.w3.org/2000/svg";
+  const WIDE = 200, HIGH = 30;
+  let watcher = null;
+
+  // The list of all cases, each with a small line of its own scale; a case's file is loaded when it comes into sight.
+  function overview(index) {
+    const wanted = state().get("metric");
+    const metric = index.metrics[wanted] ? wanted : "total";
+    const there = Object.keys(index.metrics).filter((name) => index.cases.some((one) => one.values[name]));
+    const form = document.getElementById("history-controls");
+    const had = form.contains(document.activeElement);
+    form.replaceChildren(select("history-metric", "metric", there.map((name) => [name, index.metrics[name].label]), metric, (value) => go({ metric: value })));
+    form.hidden = false;
+    if (had) form.querySelector("select").focus();
+    watcher?.disconnect();
+    watcher = new IntersectionObserver(async (entries) => {
+      for (const { target, isIntersecting } of entries) {
+        if (!isIntersecting) continue;
+        watcher.unobserve(target);
+        const found = await load("cases/" + target.querySelector("a[data-case]").dataset.case);
+        if (target.dataset.drawn !== metric) {
+          target.dataset.drawn = metric;
+          target.querySelector("svg")?.remove();
+          if (found?.metrics[metric]) target.append(spark(index, found, metric));
+        }
+      }
+    }, { rootMargin: "200px" });
+    for (const one of document.querySelectorAll("#history .cases li")) watcher.observe(one);
+  }
+
+  function spark(index, found, metric) {
+    const values = unpack(found.metrics[metric].v);
+    const there = values.filter((one) => !Number.isNaN(one));
+    const low = there.reduce((a, b) => Math.min(a, b), Infinity);
+    const high = Math.max(there.reduce((a, b) => Math.max(a, b), -Infinity), low * 1.1); // noise does not fill the height
+    const x = (place) => (2 + (WIDE - 4) * (values.length > 1 ? place / (values.length - 1) : 0.5)).toFixed(1);
+    const y = (value) => (HIGH - 3 - (HIGH - 6) * (high > low ? (value - low) / (high - low) : 0.5)).toFixed(1);
+    let path = "", open = false;
+    values.forEach((value, place) => {
+      if (Number.isNaN(value)) open = false;
+      else {
+        path += `${open ? "L" : "M"}${x(place)} ${y(value)}${open ? "" : "h0"}`;
+        open = true;
+      }
+    });
+    const piece = (name, attributes) => {
+      const element = document.createElementNS(NS, name);
+      for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+      return element;
+    };
+    const unit = index.metrics[metric].unit;
+    const picture = piece("svg", { class: "spark", viewBox: `0 0 ${WIDE} ${HIGH}`, width: WIDE, height: HIGH, role: "img",
+      "aria-label": there.length ? `from ${human(low, unit)} to ${human(there.reduce((a, b) => Math.max(a, b), -Infinity), unit)}` : "not measured" });
+    for (const one of found.events) {
+      if (one.metric === metric) picture.append(piece("line", { class: one.change > 0 ? "up" : "down", x1: x(one.at - 0.5), x2: x(one.at - 0.5), y1: 0, y2: HIGH }));
+    }
+    picture.append(piece("path", { class: "median", d: path }));
+    found.status.forEach((status, place) => {
+      if (FAILED.has(status)) picture.append(piece("path", { class: "cross", d: `M${x(place)} ${HIGH - 5}m-2 -2l4 4m0 -4l-4 4` }));
+    });
+    return picture;
+  }
+
+  return { draw, overview };
 })();

@@ -64,6 +64,7 @@
     filters();
     hide();
     if (now === "changes" || now === "heat") await fiabench.heat.draw(index);
+    if (now === "history") fiabench.history.overview(index);
     if (now === "case") await fiabench.case.draw(index);
     links();
     if (moved) document.getElementById("main").focus({ preventScroll: true });
