@@ -31,7 +31,7 @@ MEMORY = {"kernel": {"none": 1.0, "causal": 1.25}, "memory": {"none": 1.0, "caus
 ENVIRONMENT: dict[str, Any] = {
     "fiabench": "0.1", "commit": "e" * 40, "dirty": False, "device": "npu", "device_name": "simulated 910B3",
     "device_count": 8, "simulated": True, "simulation": {
-        "plants": [], "spec": {"across": {"nodes": 1}, "node": {"ranks": 8}},
+        "plants": [], "spec": {"across": {"nodes": 1}, "node": {"ranks": 8, "gb_s": 168}},
     },
     "memory_bytes": 2**36, "driver": "24.1.rc2", "cann": "8.0.RC2", "cuda": None, "cpu": "Planted CPU", "cores": 64,
     "host": "box", "system": "Linux 5.10 aarch64", "python": "3.11.1", "versions": {"torch": "2.5.1", "numpy": "2.0"},

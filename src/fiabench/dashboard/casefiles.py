@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +19,7 @@ from fiabench.results.words import essence
 
 _REASON = 300
 _FLAGS = 3
+_QUOTED = re.compile(r'[",\n\r]')
 
 
 def name_of(series: Series) -> str:
@@ -79,9 +79,15 @@ def script(model: Model, history: History, events: Sequence[Event], places: dict
 def _packed(values: np.ndarray) -> dict[str, str]:
     """The bounds are left out where they are the values themselves."""
     value, low, high = values.T
-    if np.array_equal(value, low, equal_nan=True) and np.array_equal(value, high, equal_nan=True):
+    if _is_bare(values):
         return {"v": packed(value)}
     return {"v": packed(value), "l": packed(low), "h": packed(high)}
+
+
+def _is_bare(values: np.ndarray) -> bool:
+    """Whether a metric, [points, 3], has no intervals."""
+    return bool(np.array_equal(values[:, 0], values[:, 1], equal_nan=True)
+                and np.array_equal(values[:, 0], values[:, 2], equal_nan=True))  # fmt: skip
 
 
 def _event(event: Event) -> dict[str, Any]:
@@ -100,24 +106,31 @@ def _event(event: Event) -> dict[str, Any]:
 
 
 def table(history: History) -> str:
-    """The history as CSV: a line a commit, with three columns for each metric."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    series, metrics = history.series, history.metrics
-    writer.writerow(
-        ["commit", "date", "subject", "machine", "case", "status", "reason", "ran"]
-        + [f"{name} {part} [{METRICS[name].unit}]" for name in metrics for part in ("median", "low", "high")]
-    )
-    columns = [COLUMNS[name] for name in metrics]
-    numbers = history.values[:, columns].reshape(len(series.points), -1)
-    form = ",".join(["%.7g"] * numbers.shape[1])
+    """The history as CSV: a line a commit; beside a metric its interval, where it has one."""
+    series = history.series
+    columns, names = [], []
+    for name in history.metrics:
+        place, unit = COLUMNS[name], METRICS[name].unit
+        columns.append(history.values[:, place, :1])
+        names.append(f"{name} [{unit}]")
+        if not _is_bare(history.values[:, place]):
+            columns.append(history.values[:, place, 1:])
+            names += [f"{name} low", f"{name} high"]
+    numbers = np.hstack(columns) if columns else np.empty((len(series.points), 0))
+    form = ",".join(["%.6g"] * numbers.shape[1])
+    beside = _line([safe(series.machine), safe(series.id)])
+    lines = [_line(["commit", "date", "subject", "machine", "case", "ran", "status", "reason", *names])]
     for point, row in zip(series.points, numbers.tolist()):
         commit = point.commit
-        said = [commit.hash, commit.date, commit.subject, series.machine, series.id, point.status, point.reason]
-        line = io.StringIO()
-        csv.writer(line, lineterminator="").writerow([*map(safe, said), point.ran])
-        out.write(f"{line.getvalue()},{(form % tuple(row)).replace('nan', '')}\n")
-    return out.getvalue()
+        before, after = [commit.hash, commit.date, safe(commit.subject)], [point.ran, point.status, safe(point.reason)]
+        shown = (form % tuple(row)).replace("nan", "")
+        lines.append(f"{_line(before)},{beside},{_line(after)}{',' if names else ''}{shown}")
+    return "\n".join(lines) + "\n"
+
+
+def _line(cells: Sequence[str]) -> str:
+    """As csv has it; most cells need no quotes."""
+    return ",".join('"' + cell.replace('"', '""') + '"' if _QUOTED.search(cell) else cell for cell in cells)
 
 
 def safe(text: str) -> str:

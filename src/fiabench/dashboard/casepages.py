@@ -18,7 +18,7 @@ from fiabench.results.words import essence
 
 LAST = 100
 """Commits in the table; the CSV has all."""
-SHOWN = ("total", "kernel", "all_to_all", "wait", "mfu", "busbw", "peak_memory")
+SHOWN = ("total", "kernel", "all_to_all", "wait", "peak_memory")
 _REASON = 200
 
 

@@ -64,7 +64,6 @@ _KINDS = {
     for name, kind in Case.__annotations__.items()
 }
 """What the fields of a case are."""
-_NUMBERS = {int, float}
 _NONE: dict[str, Any] = {}
 
 
@@ -104,22 +103,25 @@ class Digest:
         return Run(path, self.header, list(kept))
 
 
-def read(path: Path) -> tuple[Run, list[str]]:
-    """A run directory, and what of it is passed over, in words. Raises InputError where nothing of it can be used."""
+def read(path: Path, known: dict[str, dict[str, Any]]) -> tuple[Run, list[str]]:
+    """A run directory, and what of it is passed over, in words. Raises InputError where nothing of it can be used.
+
+    ``known`` are cases by id that need no second look; those of the run are added.
+    """
     run = read_run(path)
     _check_header(path, run.header)
     notices: list[str] = []
     seen: set[tuple[str, int]] = set()
     lines = []
     for number, line in enumerate(run.lines, start=1):
-        problem = _problem(line)
+        problem = _problem(line, known)
         if not problem and (line.id, line.session) in seen:
             problem = f"{line.id} is in the run already; the first one counts"
         if problem:
             notices.append(f"{path}: measurement {number} is passed over: {problem}")
             continue
         seen.add((line.id, line.session))
-        for name in [name for name, entry in line.metrics.items() if not _is_entry(entry)]:
+        for name in _odd(line.metrics):
             notices.append(f"{path}: measurement {number}: {name} is no finite number and is passed over")
             del line.metrics[name]
         lines.append(line)
@@ -176,13 +178,18 @@ def _fill(row: np.ndarray, metrics: dict[str, Any]) -> None:
             row[COLUMNS[name]] = value, entry.get("low", value), entry.get("high", value)
 
 
-def _is_entry(entry: Any) -> bool:
-    # Asked of every metric of every measurement: a sum is finite where its parts are.
-    if type(entry) is not dict:
-        return False
-    value = entry.get("value")
-    low, high = entry.get("low", value), entry.get("high", value)
-    return {type(value), type(low), type(high)} <= _NUMBERS and math.isfinite(value + low + high)
+def _odd(metrics: dict[str, Any]) -> list[str]:
+    """The metrics that are no finite numbers: only what is finite has no difference to itself."""
+    found = []
+    for name, entry in metrics.items():
+        try:
+            value = entry["value"]
+            whole = value + entry.get("low", value) + entry.get("high", value)
+            if whole - whole != 0:
+                found.append(name)
+        except (TypeError, KeyError, AttributeError):
+            found.append(name)
+    return found
 
 
 def _check_header(path: Path, header: dict[str, Any]) -> None:
@@ -200,7 +207,7 @@ def _check_header(path: Path, header: dict[str, Any]) -> None:
         raise InputError.plain(f"{path}: its run.json is none of fiabench's ({said})") from error
 
 
-def _problem(line: Measurement) -> str:
+def _problem(line: Measurement, known: dict[str, dict[str, Any]]) -> str:
     """Why a measurement cannot be used; empty where it can."""
     if not isinstance(line.id, str) or not line.id:
         return "it has no id"
@@ -213,6 +220,16 @@ def _problem(line: Measurement) -> str:
         return "found something else than fields"
     if not isinstance(line.session, int):
         return f"found session {line.session!r}"
+    if known.get(line.id) != line.case:
+        problem = _problem_of_case(line)
+        if problem:
+            return problem
+        known[line.id] = line.case
+    flags = line.timing.get("flags", [])
+    return "" if isinstance(flags, list) else "its flags are no list"
+
+
+def _problem_of_case(line: Measurement) -> str:
     try:
         case = words.described(line)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -220,5 +237,4 @@ def _problem(line: Measurement) -> str:
     odd = [name for name, kind in _KINDS.items() if not isinstance(getattr(case, name), kind)]
     if odd:
         return f"found {odd[0]} {getattr(case, odd[0])!r} in its case"
-    flags = line.timing.get("flags", [])
-    return "" if isinstance(flags, list) else "its flags are no list"
+    return ""

@@ -35,6 +35,7 @@ class Keeper:
         kept = self._read_index()
         self._known: dict[str, dict[str, Any]] = kept.get("runs", {})
         self._cases: dict[str, dict[str, Any]] = kept.get("cases", {})
+        self._checked: dict[str, dict[str, Any]] = {}
         self._grown = False
 
     def _read_index(self) -> dict[str, Any]:
@@ -74,7 +75,7 @@ class Keeper:
         self.read_now.append(path)
         self._grown = True
         try:
-            run, notices = digests.read(path)
+            run, notices = digests.read(path, self._checked)
         except InputError as error:
             return {"stamp": stamp, "notices": [], "problem": str(error)}
         key = key_of(str(path.absolute()), *map(str, stamp))

@@ -25,7 +25,7 @@ FLOPS = (
     "busbw is a rank's buffer / transfer x (P - 1) / P, as nccl-tests have it; waiting for a late rank is not in it."
 )
 _PEAK = "No peak is known of this device, so that there is no MFU."
-_LINK = "The link's bandwidth is not among what a run records: hold busbw against the box's data sheet."
+_LINK = "The link's bandwidth is known of simulated devices alone: elsewhere hold busbw against the box's data sheet."
 
 
 def variants(model: Model) -> dict[str, str]:
@@ -147,6 +147,7 @@ def throughput(model: Model, runs: dict[str, Run]) -> tuple[str, str]:
     found = _measured(model, runs)
     fastest = max((line.value("achieved_flops") or 0.0 for _, line in found), default=0.0)
     peaks = {machine: (run.environment.get("peak") or {}) for machine, run in runs.items()}
+    links = {machine: _link(run.environment) for machine, run in runs.items()}
     for series, line in found:
         peak = peaks[series.machine].get("flops", {}).get(series.case.dtype)
         whole = peak or fastest
@@ -157,7 +158,7 @@ def throughput(model: Model, runs: dict[str, Run]) -> tuple[str, str]:
                 case_link(model, series.machine, series.id, name_of(series)),
                 bar([("part-kernel", achieved), ("part-rest", max(0.0, whole - achieved))], whole, 160),
                 value("achieved_flops"), units.rate(peak, "FLOP/s") if peak else "not known", value("mfu"),
-                value("busbw"), value("algbw"), value("tokens_per_s"),
+                value("busbw"), _of_link(line, links[series.machine]), value("algbw"), value("tokens_per_s"),
             ],
             attributes(model, series),
         ))  # fmt: skip
@@ -168,7 +169,7 @@ def throughput(model: Model, runs: dict[str, Run]) -> tuple[str, str]:
         for machine, peak in peaks.items()
     )
     body = table(
-        ("case", "of the peak", "throughput", "peak", "MFU", "busbw", "algbw", "tokens/s"), rows,
+        ("case", "of the peak", "throughput", "peak", "MFU", "busbw", "of the link", "algbw", "tokens/s"), rows,
         "throughput of the kernel and bus bandwidth of the all-to-all at the newest commit", ' class="numbers"',
     ) if rows else "<p>Nothing was measured at the newest commit.</p>"  # fmt: skip
     html = (
@@ -178,6 +179,20 @@ def throughput(model: Model, runs: dict[str, Run]) -> tuple[str, str]:
     )
     head = ["machine", "case", "achieved [FLOP/s]", "mfu", "busbw [B/s]", "algbw [B/s]", "tokens/s", "peak [FLOP/s]"]
     return html, _csv(head, lines)
+
+
+def _link(environment: dict[str, Any]) -> float | None:
+    """One rank's bandwidth one way in B/s, within a node; None where nobody knows it."""
+    spec = (environment.get("simulation") or {}).get("spec") or {}
+    found = spec.get("node", {}).get("gb_s")
+    return 1e9 * found if isinstance(found, (int, float)) and found > 0 else None
+
+
+def _of_link(line: Measurement, link: float | None) -> str:
+    value = line.value("busbw")
+    if value is None:
+        return ""
+    return f"{units.percent(value / link)} of {units.rate(link, 'B/s')}" if link else "not known"
 
 
 def attributes(model: Model, series: Series) -> str:

@@ -21,10 +21,10 @@ from fiabench.results.rundir import Run
 MOST = 2000
 """Samples of a phase and rank that a page gets; the run directory has all."""
 _MOST_READINGS = 400
-_TIMING = (
+_TIMING = frozenset((
     "method", "mode", "emulated", "oversubscribed", "host_bound", "world_size", "described_world_size",
     "warmup_iterations", "sampling_seconds", "half_width", "wanted_half_width", "flags", "projects",
-)  # fmt: skip
+))  # fmt: skip
 """What a case's page tells of how it was timed."""
 
 
@@ -37,7 +37,7 @@ def write(folder: Path, run: Run, digest: Digest) -> None:
     cases = [[_line(line) for line in found] for found in lines.values()]
     for number, start in enumerate(range(0, len(cases), CHUNK)):
         name = f"samples/{digest.key}/{number}"
-        (folder / f"{number}.js").write_text(take(name, cases[start : start + CHUNK]), encoding="utf-8")
+        (folder / f"{number}.js").write_bytes(_script(name, cases[start : start + CHUNK]))
     there = [name for name, place in COLUMNS.items() if not np.isnan(digest.values[:, place, 0]).all()]
     values = {
         "cases": [line["case"] for line in digest.lines],
@@ -45,22 +45,33 @@ def write(folder: Path, run: Run, digest: Digest) -> None:
         "metrics": there,
         "values": packed(digest.values[:, [COLUMNS[name] for name in there], 0].T),
     }
-    (folder / "values.js").write_text(take(f"samples/{digest.key}/values", values), encoding="utf-8")
+    (folder / "values.js").write_bytes(_script(f"samples/{digest.key}/values", values))
+
+
+def _script(name: str, content: Any) -> bytes:
+    try:
+        text = take(name, content)
+    except ValueError:  # rarely so: what JSON does not have is in a check, say
+        text = take(name, _plain(content))
+    return text.encode("utf-8", "backslashreplace")
 
 
 def _line(line: Measurement) -> dict[str, Any]:
     """One session's samples: of each phase the count of each rank, and all of them one rank after the other."""
     phases: dict[str, Any] = {}
     for phase, by_rank in line.samples.items():
-        taken = [by_rank[rank] for rank in sorted(by_rank, key=_number)] if isinstance(by_rank, dict) else []
+        ranks = (by_rank if len(by_rank) == 1 else sorted(by_rank, key=_number)) if isinstance(by_rank, dict) else ()
+        taken = [by_rank[rank] for rank in ranks]
         shown = [_single(values) for values in taken]
         if shown:
             joined = shown[0] if len(shown) == 1 else sum(shown[1:], start=shown[0])
             phases[phase] = {"n": [len(values) for values in shown], "v": encoded(joined)}
             if any(len(values) == MOST for values in shown):
                 phases[phase]["of"] = max(len(values) for values in taken)
-    timing = {name: line.timing[name] for name in _TIMING if line.timing.get(name) not in (None, False, [], {})}
-    return {"check": _plain(line.check), "timing": _plain(timing), "sensors": _sensors(line), "phases": phases}
+    timing = {name: value for name, value in line.timing.items() if name in _TIMING and value}
+    said = {"check": line.check, "timing": timing, "phases": phases}
+    sensors = _sensors(line)
+    return said | {"sensors": sensors} if sensors else said
 
 
 def _sensors(line: Measurement) -> dict[str, Any]:
@@ -103,7 +114,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(name): _plain(item) for name, item in value.items()}
     if isinstance(value, list):
-        return [_plain(item) for item in value[:100]]
+        return [_plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value

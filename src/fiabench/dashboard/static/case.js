@@ -195,7 +195,7 @@ fiabench.case = (() => {
   function about(sessions) {
     const [first] = sessions;
     const parts = [list("Check", first.check), list("How it was timed", first.timing)];
-    const sensors = Object.entries(first.sensors).map(([name, ranks]) => make("li", {}, `${name.replaceAll("_", " ")}: ` + Object.entries(ranks).map(([rank, text]) => {
+    const sensors = Object.entries(first.sensors || {}).map(([name, ranks]) => make("li", {}, `${name.replaceAll("_", " ")}: ` + Object.entries(ranks).map(([rank, text]) => {
       const values = Array.from(unpack(text)).filter(Number.isFinite);
       return values.length ? `rank ${rank} ${Math.min(...values).toFixed(0)} to ${Math.max(...values).toFixed(0)}` : `rank ${rank} none`;
     }).join(", ")));
