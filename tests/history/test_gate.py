@@ -74,10 +74,20 @@ def test_a_quiet_case_has_beside_it_what_would_have_been_seen(tmp_path: Path, ga
 
 
 def test_memory_that_is_the_same_at_every_commit_steps_where_it_does(tmp_path: Path, gated: Gated) -> None:
-    planted = history(tmp_path, [1.0] * 12, memory=[2**20] * 11 + [2**20 + 4096])
-    assert alarms(planted, gated(planted)) == {("peak_memory", 11)}
+    planted = history(tmp_path, [1.0] * 12, memory=[2**20] * 10 + [2**20 + 4096] * 2)
+    assert alarms(planted, gated(planted)) == {("peak_memory", 10)}
     assert alarms(planted, gated(planted, "--min-effect", "1%")) == set()
     assert alarms(planted, gated(planted, "--metric", "total")) == set()
+
+
+def test_what_the_newest_run_alone_says_is_a_suspect(tmp_path: Path, gated: Gated) -> None:
+    planted = history(tmp_path, [1.0] * 11 + [1.5], memory=[2**20] * 11 + [2**20 + 4096])
+    found = gated(planted)
+    assert found["passes"]
+    assert {(one["metric"], one["outcome"], one["commit"]) for one in found["findings"]} == {
+        (metric, "suspect", planted.hashes[-1]) for metric in ("total", "peak_memory")
+    }
+    assert all(" confirm " in one["decide"] for one in found["findings"])
 
 
 def test_less_than_the_least_effect_is_listed_and_fails_nothing(tmp_path: Path, gated: Gated) -> None:
@@ -99,6 +109,18 @@ def test_a_named_base_is_held_against_what_came_after_it(
     for finding in found["findings"]:
         level = 1.0 if base < 8 else 1.2
         assert finding["ratio"] == pytest.approx(1.5 / level, rel=0.03)
+
+
+def test_as_of_a_commit_later_ones_and_other_branches_do_not_count(tmp_path: Path, gated: Gated) -> None:
+    planted = history(tmp_path, [1.0] * 12 + [1.3] * 12)
+    planted.toy.git("checkout", "--quiet", "-b", "side", planted.hashes[11])
+    asides, rng = [planted.toy.commit(f"# aside {text}\n", "Aside") for text in "ab"], np.random.default_rng(4)
+    for aside in asides:
+        add(planted.store, aside, [line(aside, 5e-3, rng)])
+    assert gated(planted, "--at", planted.hashes[11])["passes"]
+    planted.hashes.extend(asides)
+    assert alarms(planted, gated(planted, "--at", "side")) == {("total", 24)}
+    assert alarms(planted, gated(planted, "--at", "main")) == {("total", 12)}
 
 
 def test_better_than_the_named_base_is_no_alarm_though_it_was_better_yet(tmp_path: Path, gated: Gated) -> None:
@@ -155,18 +177,20 @@ def test_an_entry_that_accepts_nothing_is_named(tmp_path: Path, gated: Gated) ->
 
 
 def test_a_reference_case_takes_the_box_s_moods_out(tmp_path: Path, gated: Gated) -> None:
-    """From commit 8 on the box is slower by a fifth, and both cases with it; the code is slower from 16 on."""
+    """The box has a mood at each commit, and is slower by a fifth from commit 8 on; the code is slower from 16 on."""
     planted = history(tmp_path, [None] * 24)
     rng = np.random.default_rng(1)
+    moods = np.exp(0.05 * rng.standard_normal(24) + np.log(1.2) * (np.arange(24) >= 8))
     for number, commit in enumerate(planted.hashes):
-        mood = 1e-3 * (1.2 if number >= 8 else 1.0)
-        own = line(commit, mood * (1.3 if number >= 16 else 1.0) * float(np.exp(0.01 * rng.standard_normal())), rng)
-        still = line(commit, mood * float(np.exp(0.01 * rng.standard_normal())), rng)
+        own, still = (
+            line(commit, 1e-3 * level * moods[number] * float(np.exp(0.005 * rng.standard_normal())), rng)
+            for level in (1.3 if number >= 16 else 1.0, 1.0)
+        )
         still.id = still.id.replace("toy", "sdpa")
         still.case = still.case | {"op": "sdpa"}
         add(planted.store, commit, [own, still])
-    assert alarms(planted, gated(planted, "toy")) == {("total", 8), ("total", 16)}
-    assert alarms(planted, gated(planted, "toy", "--reference", "sdpa")) == {("total", 16)}
+    assert alarms(planted, gated(planted, "toy", "--metric", "total")) != {("total", 16)}
+    assert alarms(planted, gated(planted, "toy", "--metric", "total", "--reference", "sdpa")) == {("total", 16)}
 
 
 def test_the_summary_for_a_pull_request_names_the_case_the_commit_and_why(tmp_path: Path) -> None:
@@ -243,13 +267,15 @@ def test_commits_that_are_gone_from_the_repository_are_judged_as_they_were_measu
     [
         (["nothing"], "nothing: found no such case; allowed: " + CASE.id),
         (["--base", "nowhere"], "--base nowhere: is no commit of"),
+        (["--at", "nowhere"], "--at nowhere: is no commit of"),
+        (["--accepted", "no-such.yaml"], "--accepted: found no file no-such.yaml"),
         (["--machine", "moon"], "--machine: found 'moon'; allowed: box"),
         (["--min-effect", "much"], "found 'much'; allowed: percent above 0"),
         (["--min-effect", "-3%"], "found '-3%'; allowed: percent above 0"),
         (["--budget", "soon"], "found 'soon'"),
         (["--metric", "totl"], "did you mean total?"),
         (["--reference", "toys"], "--reference toys: found 0 such cases; allowed: one of " + CASE.id),
-        (["--markdown", "no/such/folder/summary.md"], "--markdown no/such/folder/summary.md: cannot be written"),
+        (["--markdown", "no/such/folder/summary.md"], "--markdown no/such/folder/summary.md: found no folder"),
     ],
 )  # fmt: skip
 def test_bad_input(quiet: Planted, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str) -> None:

@@ -5,7 +5,9 @@ Its effects are those that the real layer has on a CPU; the noise is drawn.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -165,3 +167,62 @@ def test_after_every_commit_nothing_but_events_is_alarmed(made: Learning, seed: 
     for until in range(1, 15):
         found = alarms(made, gate(made, measured(made, seed, 0.01, until)))
         assert found <= planted(made, until), until
+
+
+MEASURED = sorted((Path(__file__).parent / "measured").glob("learning-*.json"))
+"""What `history run --sweep learning --profile quick` measured on two cores that other work shared, by the seed of the
+repository: status, total with its interval in seconds, peak memory in bytes, of each commit. The times scatter by a
+third and more, so that only memory tells of the events."""
+
+
+@pytest.fixture(params=MEASURED, ids=lambda path: str(path.stem))
+def real(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Learning, list[Series]]:
+    seed = int(request.param.stem.split("-")[1])
+    learning.make(tmp_path, seed)
+    repository = Repository(tmp_path)
+    known = {case.id: case for case in expand(load_sweep(SWEEP)) if isinstance(case, Case)}
+    points: dict[str, list[dict[str, Any]]] = json.loads(request.param.read_text())
+    commits = repository.commits("main")
+    found = []
+    for name, values in points.items():
+        series = Series("vm", name, known[name])
+        for commit, one in zip(commits, values, strict=True):
+            metrics: dict[str, Any] = {}
+            if "total" in one:
+                value, low, high = one["total"]
+                metrics = {"total": {"value": value, "low": low, "high": high}}
+                metrics["peak_memory"] = {"value": one["peak_memory"]}
+            line = Measurement(name, known[name].as_dict(), one["status"], metrics=metrics)
+            series.points.append(Point(commit, line.status, "", line, STACK, []))
+        found.append(series)
+    return Learning(repository, commits, learning.truth(seed), list(known.values())), found
+
+
+def test_measured_histories_have_each_event_at_its_commit_and_nothing_else(real: tuple[Learning, list[Series]]) -> None:
+    made, found = real
+    answer = gate(made, found)
+    standing = {made.truth[name].introduced: name for name in ("slowdown", "memory")}
+    by_event: dict[str, set[str]] = {name: set() for name in standing.values()}
+    for name, _, place in alarms(made, answer):
+        assert place in standing, "an alarm at a commit that is no event"
+        by_event[standing[place]].add(name)
+    assert any(".none." in name for name in by_event["slowdown"])
+    assert {name for name in by_event["memory"] if ".causal." in name} == {
+        series.id for series in found if series.case.mask == "causal"
+    }
+    assert not [one for one in answer.findings if one.outcome != ALARM]
+    first = made.commits[min(standing)].hash
+    accepted = [Entry("layer", first, metric, "known") for metric in METRICS]
+    assert {place for _, _, place in alarms(made, gate(made, found, *accepted))} == {max(standing)}
+
+
+def test_measured_failures_are_alarmed_while_they_are_there(real: tuple[Learning, list[Series]]) -> None:
+    made, found = real
+    for name in ("crash", "wrong"):
+        introduced, fixed = made.truth[name]
+        assert fixed is not None
+        for place in (introduced, fixed - 1):
+            until = [replace(series, points=series.points[: place + 1]) for series in found]
+            failing = {one for one in alarms(made, gate(made, until)) if one[1] == STATUS}
+            assert {one[2] for one in failing} == {introduced}
+            assert {one[0] for one in failing} == {series.id for series in found if ended(made, series.case, place)}

@@ -24,6 +24,7 @@ from fiabench.cli.history_tables import relative
 from fiabench.cli.table import console
 from fiabench.history import acceptance
 from fiabench.history.acceptance import STATUS, Acceptances, Entry
+from fiabench.history.gating import failing
 from fiabench.history.series import Series
 from fiabench.results.comparison import check_metrics
 
@@ -111,9 +112,9 @@ def _changes(chosen: Chosen, metrics: Sequence[str], reference: str) -> Iterator
                 yield _Change(judged.series, judged.metric, change.first, change.at, change.magnitude)
     if STATUS in metrics or not metrics:
         for series in chosen.found:
-            for first, _ in series.endings():
-                if first:
-                    yield _Change(series, STATUS, first, first, None)
+            failure = failing(series)
+            if failure and failure[0] is not None:
+                yield _Change(series, STATUS, failure[1], failure[1], None)
 
 
 def _at(chosen: Chosen, changes: Sequence[_Change], commit: str) -> list[_Change]:

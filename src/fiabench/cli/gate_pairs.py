@@ -51,7 +51,8 @@ class Pairs:
                 finding.unconfirmed = f"is of {finding.series.machine}, and this box is {self.machine}"
         groups = list(pairs_of(here).items())
         for number, ((base, new, metric), group) in enumerate(groups):
-            budget = max(deadline - time.monotonic(), 0.0) / (len(groups) - number)
+            left = max(deadline - time.monotonic(), 0.0) / (len(groups) - number)
+            budget = left if metric else 0.0  # whether it fails is settled by the first sessions
             note(f"[{number + 1}/{len(groups)}] {base[:10]} and {new[:10]} in turns: {len(group)} findings")
             try:
                 if self._settle(group, base, new, metric or _OF_FAILURES, budget):
@@ -85,7 +86,8 @@ class Pairs:
                 interrupted = True
         for contest in contests:
             for finding in by_id[contest.case.id]:
-                finding.verdict = contest.verdict(relevant)
+                if not (interrupted and finding.fails):
+                    finding.verdict = contest.verdict(relevant)
         return interrupted
 
     def _subject(self, finding: Finding, repository: Repository, metric: str) -> Subject:

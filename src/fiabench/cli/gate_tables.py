@@ -65,7 +65,9 @@ class Words:
         said.append(f"{finding.fault.whose}: {finding.fault.why}")
         if finding.change and finding.change.suspect and not finding.verdict:
             said.append("of the newest commits alone: confirm it")
-        if finding.verdict:
+        if finding.verdict and finding.fails and finding.outcome == CLEARED:
+            said.append("in turns: measured at both commits, in fresh processes")
+        elif finding.verdict:
             change = f" {change_in_words(finding.verdict)}" if finding.verdict.ratio is not None else ""
             said.append(f"in turns: {finding.verdict.verdict}{change}; {finding.verdict.why}")
         if finding.unconfirmed:

@@ -41,6 +41,7 @@ def _least(ctx: click.Context, param: click.Parameter, value: str | None) -> flo
 @filter_option
 @metric_option
 @click.option("--base", default="", metavar="COMMIT", help="Hold against this one.  [default: the last accepted level]")
+@click.option("--at", default="", metavar="COMMIT", help="As of this one: without later ones and other branches.")
 @click.option("--min-effect", "least", callback=_least, metavar="PERCENT", help="Pass over less.  [default: nothing]")
 @click.option("--confirm", "pairs", is_flag=True, help="Measure commits in turns before anything fails the gate.")
 @click.option("--budget", default="5m", show_default=True, callback=seconds, metavar="TIME",
@@ -61,6 +62,7 @@ def gate(
     filters: tuple[str, ...],
     metrics: tuple[str, ...],
     base: str,
+    at: str,
     least: float,
     pairs: bool,
     budget: float,
@@ -78,7 +80,10 @@ def gate(
     Each case is held against its last accepted level on the same machine. What is the box's, suspected or undecided is
     listed and fails nothing; so is what cannot be judged.
     """
+    if markdown and not markdown.parent.is_dir():
+        raise InputError.plain(f"--markdown {markdown}: found no folder {markdown.parent}")
     chosen = _on_machine(choose(existing(name, place), case, filters), machine)
+    chosen = chosen.up_to(resolve(chosen, at, "--at")) if at else chosen
     acceptances = chosen.acceptances(accepted)
     held = resolve(chosen, base, "--base") if base else ""
     judged = chosen.judged(metrics, reference)

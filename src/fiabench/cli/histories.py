@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -96,8 +97,26 @@ class Chosen(NamedTuple):
             raise InputError.plain(f"--reference {part}: found {len(names)} such cases; allowed: one of {known}")
         return reference_of(found, "total")
 
+    def up_to(self, commit: str) -> Chosen:
+        """Without the commits that do not lead to ``commit``, a hash. Raises InputError where none is left."""
+        repository = self.store.repository()
+        if repository is None:
+            raise InputError.plain(
+                "--at: the repository of this history is not here, so that nobody knows what leads to it"
+            )
+        past = set(repository.git("rev-list", commit).splitlines())
+        kept = [replace(one, points=[point for point in one.points if point.commit.hash in past]) for one in self.found]
+        found = [series for series in kept if series.points]
+        if not found:
+            raise InputError.plain(f"--at {commit[:10]}: neither it nor what leads to it was measured")
+        return self._replace(found=found)
+
     def acceptances(self, path: Path | None) -> Acceptances:
-        """What is accepted, by the file at ``path``, or the one beside asv's configuration."""
+        """What is accepted, by the file at ``path``, or the one beside asv's configuration, which need not be there."""
+        if path and not path.exists():
+            raise InputError.plain(
+                f"--accepted: found no file {path}; allowed: one that `accept` wrote, or an empty one"
+            )
         entries = acceptance.read_entries(path or accepted_file(self.store))
         return Acceptances(entries, self.store.repository())
 

@@ -14,7 +14,7 @@ from statistics import median
 import numpy as np
 
 from fiabench.history.blame import Fault, blame
-from fiabench.history.series import Point, Series
+from fiabench.history.series import Series
 from fiabench.results.metrics import METRICS
 from fiabench.stats import changes as detector
 
@@ -64,7 +64,7 @@ class Judged:
     """The smallest lasting increase that would most likely have been flagged; None where it is not judged."""
 
     def worse(self, change: LevelChange) -> bool:
-        return (change.magnitude < 0) is (METRICS[self.metric].better == "higher")
+        return (change.magnitude < 0) == (METRICS[self.metric].better == "higher")
 
     def level(self, place: int) -> float:
         """The median between the flagged changes around ``place``, which was measured."""
@@ -72,6 +72,11 @@ class Judged:
         begin = max((start for start in starts if start <= place), default=0)
         end = min((start for start in starts if start > place), default=len(self.values))
         return median(value for value in self.values[begin:end] if value is not None)
+
+    def level_at_most(self, place: int) -> float:
+        """The level at the last point up to ``place`` that was measured, or else at the first."""
+        there = [index for index, value in enumerate(self.values) if value is not None]
+        return self.level(max((index for index in there if index <= place), default=there[0]))
 
     @property
     def newest(self) -> int:
@@ -100,7 +105,10 @@ def detect_changes(found: Iterable[Series], metrics: Sequence[str], reference: R
 
 
 def _history(series: Series, metric: str, reference: Reference | None) -> tuple[detector.History, list[int]] | str:
-    """What the detector gets and the place of each value; or why it gets nothing."""
+    """What the detector gets and the place of each value; or why it gets nothing.
+
+    Of few and wild samples an interval may reach below zero; it then reaches as far down as up, as a factor.
+    """
     values = [point.value(metric) for point in series.points]
     places = [place for place, value in enumerate(values) if value is not None]
     there = [value for value in values if value is not None]
@@ -109,24 +117,19 @@ def _history(series: Series, metric: str, reference: Reference | None) -> tuple[
         return f"found {odd:g} among the values: changes are judged of numbers above 0, as a part of them"
     points = [series.points[place] for place in places]
     moody = METRICS[metric].unit == "s"
-    intervals = [(value.low, value.high) for value in there]
+    intervals = [(value.low if value.low > 0 else value.value**2 / value.high, value.high) for value in there]
     own = any(low < value.value < high for value, (low, high) in zip(there, intervals))
     beside = None
     if moody and reference is not None:
         beside = [reference.get((series.machine, point.commit.hash), math.nan) for point in points]
     history = detector.History(
         np.array([value.value for value in there]),
-        sessions=_sittings(points) if moody else None,
+        # A size is the same whenever it is measured, as if all were of one session.
+        sessions=[point.sitting if moody else 0 for point in points],
         intervals=np.array(intervals) if own else None,
         reference=None if beside is None else np.array(beside),
     )
     return history, places
-
-
-def _sittings(points: Sequence[Point]) -> list[int] | None:
-    """The sitting of each point; None where that tells nothing: all are of one, or each of its own."""
-    labels = [point.sitting for point in points]
-    return labels if 1 < len(set(labels)) < len(labels) else None
 
 
 def _judged(series: Series, metric: str, answer: detector.Detection, places: list[int]) -> Judged:

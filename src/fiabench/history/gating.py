@@ -25,6 +25,10 @@ ALARM, SUSPECT, UNDECIDED, OF_BOX, CLEARED, SMALL = (
     "alarm", "suspect", "undecided", "the box's", "cleared", "small",
 )  # fmt: skip
 """What is made of a finding. Alarms alone fail the gate."""
+_MENDED = 0.5
+"""Of a rise, in logarithms: where no more than this is left of it, it is none any more."""
+_OF_FAILURES = {confirm.FAILS: ALARM, confirm.BOTH_FAIL: OF_BOX, confirm.LEFT_OUT: ""}
+"""What is made of a failure by how the two commits end on one box; else it did not come again."""
 
 
 @dataclass
@@ -82,12 +86,12 @@ class Finding:
 
     def _by_pairs(self, verdict: Verdict) -> str:
         """What pairs on one box make of it; empty where they settled nothing."""
+        if self.fails:
+            return _OF_FAILURES.get(verdict.verdict, CLEARED)
         if verdict.verdict == confirm.SLOWER and verdict.high is not None and verdict.high <= 1 + self.least:
             return SMALL
         if verdict.worse:
             return ALARM
-        if verdict.verdict == confirm.BOTH_FAIL and self.fails:
-            return OF_BOX
         if verdict.verdict in (confirm.EQUAL, confirm.FASTER, confirm.MENDED):
             return OF_BOX if self.fault.open else CLEARED
         if self.change and self.change.suspect and not self.fault.open:
@@ -129,109 +133,119 @@ def gate(
     ``least`` is the relative change from which on something counts. Raises InputError where nothing was measured at
     ``base`` or before it.
     """
-    answer, used = Gate(), set[Entry]()
-    starts = {id(series): acceptances.place_at_most(series, base) if base else None for series in found}
-    if base and all(start is None for start in starts.values()):
+    judging = _Judging(acceptances, base, least)
+    for series in found:
+        judging.look_at_status(series)
+    for one in judged:
+        judging.look_at_levels(one)
+    if base and all(judging.start(series) is None for series in found):
         raise InputError.plain(
             f"--base {base[:10]}: no case was measured there or before it; allowed: a measured commit"
         )
-    for series in found:
-        _look_at_status(answer, series, acceptances, starts[id(series)], bool(base), used)
-    for one in judged:
-        _look_at_levels(answer, one, acceptances, starts[id(one.series)], bool(base), least, used)
-    answer.stale = [entry for entry in acceptances.entries if entry not in used and _is_here(entry, found)]
-    return answer
-
-
-def _is_here(entry: Entry, found: Iterable[Series]) -> bool:
-    return any(entry.case in series.id for series in found)
-
-
-def _look_at_status(
-    answer: Gate, series: Series, acceptances: Acceptances, start: int | None, named: bool, used: set[Entry]
-) -> None:
-    points = series.points
-    last = len(points) - 1
-    if points[last].measured:
-        return
-    before = max((place for place, point in enumerate(points) if point.measured), default=None)
-    if points[last].status in LEFT_OUT:
-        if before is not None:
-            answer.unjudged.append(
-                (series, STATUS, f"is {points[last].status.replace('_', ' ')} now, and was measured")
-            )
-        return
-    if before is None:
-        answer.unjudged.append((series, STATUS, f"fails since its first commit, {points[0].commit}"))
-        return
-    if named and (start is None or before < start):
-        answer.unjudged.append((series, STATUS, f"fails, and at the base already, since {points[before + 1].commit}"))
-        return
-    first = before + 1
-    matched = acceptances.match(series, STATUS, [(first, first)])
-    if matched:
-        used.add(matched[0])
-        answer.accepted.append((series, None, matched[0]))
-        return
-    fault = blame(points[before], points[first], STATUS)
-    answer.findings.append(Finding(series, STATUS, before, first, first, last, fault))
-
-
-def _look_at_levels(
-    answer: Gate,
-    judged: Judged,
-    acceptances: Acceptances,
-    start: int | None,
-    named: bool,
-    least: float,
-    used: set[Entry],
-) -> None:
-    if judged.abstains:
-        answer.unjudged.append((judged.series, judged.metric, judged.abstains))
-        return
-    if named and start is None:
-        answer.unjudged.append((judged.series, judged.metric, "was not measured at the base or before it"))
-        return
-    changes = [*judged.changes, *judged.suspects]
-    matched = acceptances.match(judged.series, judged.metric, [(change.first, change.at) for change in changes])
-    for number, entry in matched.items():
-        used.add(entry)
-        answer.accepted.append((judged, changes[number], entry))
-    accepted = max((changes[number].at for number in matched), default=0)
-    since = max(accepted, (start or 0))
-    held = judged.level(_measured_at_most(judged, start)) if named and start is not None else None
-    standing = [
-        finding
-        for change in changes
-        if change.at > since and (finding := _standing(judged, change, held if since == start else None, least))
+    used = {entry for _, _, entry in judging.gate.accepted}
+    judging.gate.stale = [
+        entry for entry in acceptances.entries if entry not in used and any(entry.case in series.id for series in found)
     ]
-    answer.findings += standing
-    if not standing:
-        answer.quiet.append(judged)
+    return judging.gate
 
 
-def _measured_at_most(judged: Judged, place: int) -> int:
-    there = [index for index, value in enumerate(judged.values) if value is not None]
-    return max((index for index in there if index <= place), default=there[0])
-
-
-def _standing(judged: Judged, change: LevelChange, held: float | None, least: float) -> Finding | None:
-    """The change as a finding, where it is for the worse and stands; ``held`` is the named base's level."""
-    if not judged.worse(change):
+def failing(series: Series) -> tuple[int | None, int] | None:
+    """Where the failure began that the case ends with: the last point that was measured, None where none was, and the
+    point after it. None where the case does not fail now."""
+    last = series.points[-1]
+    if last.measured or last.status in LEFT_OUT:
         return None
-    now = judged.newest
-    before = judged.level(change.before)
-    level = judged.level(now) if change.flagged else before * (1 + change.magnitude)
-    rise = math.log1p(change.magnitude)
-    if math.log(level / before) / rise <= 0.5:
-        return None
-    ratio = level / (held or before)
-    if (ratio < 1) is not (rise < 0):
-        return None  # worse than it was once, and better than at the base
-    fault = change.fault
-    return Finding(
-        judged.series, judged.metric, change.before, change.first, change.at, now, fault, change, ratio, least
-    )
+    before = last_measured(series)
+    return before, 0 if before is None else before + 1
+
+
+def last_measured(series: Series) -> int | None:
+    return max((place for place, point in enumerate(series.points) if point.measured), default=None)
+
+
+class _Judging:
+    """What everything is held against, and what was found so far."""
+
+    def __init__(self, acceptances: Acceptances, base: str, least: float) -> None:
+        self.gate = Gate()
+        self._acceptances = acceptances
+        self._base = base
+        self._least = least
+
+    def start(self, series: Series) -> int | None:
+        """The point that stands for the named base; None where there is none."""
+        return self._acceptances.place_at_most(series, self._base) if self._base else None
+
+    def look_at_status(self, series: Series) -> None:
+        points, failure = series.points, failing(series)
+        if failure is None:
+            if points[-1].status in LEFT_OUT and last_measured(series) is not None:
+                self._pass_over(series, STATUS, f"is {points[-1].status.replace('_', ' ')} now, and was measured")
+            return
+        before, first = failure
+        if before is None:
+            self._pass_over(series, STATUS, f"fails since its first commit, {points[0].commit}")
+            return
+        start = self.start(series)
+        if self._base and (start is None or before < start):
+            self._pass_over(series, STATUS, f"fails, and at the base already, since {points[first].commit}")
+            return
+        matched = self._acceptances.match(series, STATUS, [(first, first)])
+        if matched:
+            self.gate.accepted.append((series, None, matched[0]))
+            return
+        fault = blame(points[before], points[first], STATUS)
+        self.gate.findings.append(Finding(series, STATUS, before, first, first, len(points) - 1, fault))
+
+    def look_at_levels(self, judged: Judged) -> None:
+        series, metric = judged.series, judged.metric
+        start = self.start(series)
+        if judged.abstains:
+            self._pass_over(series, metric, judged.abstains)
+            return
+        if self._base and start is None:
+            self._pass_over(series, metric, "was not measured at the base or before it")
+            return
+        changes = [*judged.changes, *judged.suspects]
+        matched = self._acceptances.match(series, metric, [(change.first, change.at) for change in changes])
+        self.gate.accepted += [(judged, changes[number], entry) for number, entry in matched.items()]
+        since = max((changes[number].at for number in matched), default=0)
+        held = None
+        if start is not None and start >= since:
+            since, held = start, judged.level_at_most(start)
+        found = [self._standing(judged, change, held) for change in changes if change.at > since]
+        standing = [finding for finding in found if finding]
+        self.gate.findings += standing
+        if not standing:
+            self.gate.quiet.append(judged)
+
+    def _pass_over(self, series: Series, metric: str, why: str) -> None:
+        self.gate.unjudged.append((series, metric, why))
+
+    def _standing(self, judged: Judged, change: LevelChange, held: float | None) -> Finding | None:
+        """The change as a finding, where it is for the worse and stands; ``held`` is the named base's level."""
+        rise = math.log1p(change.magnitude)
+        if not rise or not judged.worse(change):
+            return None
+        before = judged.level(change.before)
+        level = judged.level(judged.newest) if change.flagged else before * (1 + change.magnitude)
+        if math.log(level / before) / rise <= _MENDED:
+            return None
+        ratio = level / (held or before)
+        if (ratio < 1) != (rise < 0):
+            return None  # worse than it was once, and better than at the base
+        return Finding(
+            judged.series,
+            judged.metric,
+            change.before,
+            change.first,
+            change.at,
+            judged.newest,
+            change.fault,
+            change,
+            ratio,
+            self._least,
+        )
 
 
 def pairs_of(findings: Iterable[Finding]) -> dict[tuple[str, str, str], list[Finding]]:

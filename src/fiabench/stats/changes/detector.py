@@ -1,15 +1,47 @@
-"""Finds the steps in a series: for now by a plain scan for one Gaussian step."""
+"""Finds the lasting changes of a series, and judges many series together."""
 
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from fiabench.stats.changes import clear
+from fiabench.stats.changes.described import described, visible_change
+from fiabench.stats.changes.fitting import fitted, of_scan, without_steps
 from fiabench.stats.changes.found import THRESHOLD, Change, Detection, History
+from fiabench.stats.changes.given import FEWEST, Given, given
+from fiabench.stats.changes.noise import Family, known_sessions, unknown_sessions
+from fiabench.stats.changes.scan import scan, standardised
+from fiabench.stats.changes.search import FEWEST_BEFORE, LOOKED_AT, Found, Step, find_steps
+from fiabench.stats.changes.wandering import are_wild
+from fiabench.stats.compare import chance_bound
 
-LEAST_COUNT = 8
+NOMINAL = 0.01
+"""The part of series without a change in which one is flagged, each judged by itself."""
+FALSE_DISCOVERIES = 0.05
+"""The part of the series said to have changed, of many judged together, that may have not."""
+NEEDED = 5.0
+"""Nats by which a step has to explain a series better than every kind of noise: with it NOMINAL is kept."""
+WORTH_PAIRS = 2.0
+"""Nats from which on a step among the newest values is worth a measurement in pairs."""
+WORTH = WORTH_PAIRS / NEEDED
+"""The same as a score."""
+FRESH = 3
+"""A step is among the newest while no more values than these lie after it."""
+LONGEST = 320
+"""Values judged at once; longer series are judged in windows."""
+_WINDOW = 256
+_BATCH = 256
+"""Series scanned at once, so that memory stays bounded."""
+_NOTHING = Found([], math.nan)
+WILD = (
+    "its level keeps changing, as from session to session: steps cannot be told from it without the sessions' identity "
+    "or a reference case"
+)
 
 
 def detect(
@@ -19,40 +51,162 @@ def detect(
     intervals: Sequence[Sequence[float]] | np.ndarray | None = None,
     reference: Sequence[float] | np.ndarray | None = None,
 ) -> Detection:
-    """The changes of one series; see :class:`History` for what each argument is."""
-    return detect_all([History(values, sessions, intervals, reference)])[0]
+    """The changes of one series; see :class:`History` for the arguments. ValueError where one is not what it says."""
+    return detect_each([History(values, sessions, intervals, reference)])[0]
 
 
 def detect_all(histories: Sequence[History]) -> list[Detection]:
-    """The changes of every series, of which over all together few are false."""
-    return [_detect(history) for history in histories]
+    """The changes of every series, judged as one family: of the series said to have changed FALSE_DISCOVERIES at most
+    have not, in expectation, and none is flagged that would not be by itself. What falls behind stays a candidate."""
+    alone = detect_each(histories)
+    chances = [_chance(max((change.score for change in found.candidates), default=0.0)) for found in alone]
+    judged = [place for place, found in enumerate(alone) if not found.abstains]
+    bound = chance_bound([chances[place] for place in judged], NOMINAL, FALSE_DISCOVERIES)
+    return [
+        replace(found, flags=tuple(change for change in found.flags if _chance(change.score) <= bound))
+        for found in alone
+    ]
 
 
-def _detect(history: History) -> Detection:
-    values = np.asarray(history.values, dtype=float)
-    there = np.flatnonzero(np.isfinite(values))
-    if there.size < LEAST_COUNT:
-        return Detection((), (), (), f"{there.size} values: at least {LEAST_COUNT} are needed", None)
-    logs = np.log(values[there])
-    count = logs.size
-    cuts = np.arange(1, count)
-    sums = np.cumsum(logs)
-    before, after = sums[:-1] / cuts, (sums[-1] - sums[:-1]) / (count - cuts)
-    gaps = after - before
-    weights = cuts * (count - cuts) / count
-    total = float(((logs - logs.mean()) ** 2).sum())
-    left = np.maximum(total - gaps**2 * weights, 0.0)
-    floor = 1e-12 * max(total, 1e-300)
-    gains = count / 2 * np.log((total + floor) / (left + floor))
-    best = int(gains.argmax())
-    sd = math.sqrt(float(left[best]) / (count - 2))
-    reach = 2 * sd / math.sqrt(float(weights[best]))
-    score = float(gains[best]) / 7
-    gap = float(gaps[best])
-    index = int(there[best + 1])
-    change = Change(
-        index, math.expm1(gap), score, math.expm1(gap - reach), math.expm1(gap + reach),
-        count - cuts[best] < 3, int(there[best]) + 1,
-    )  # fmt: skip
-    flags = (change,) if score >= THRESHOLD else ()
-    return Detection(flags, (change,), flags if change.suspect else (), "", math.expm1(4 * sd))
+def detect_each(histories: Sequence[History]) -> list[Detection]:
+    """The changes of every series, each judged by itself."""
+    prepared = [given(history) for history in histories]
+    found: list[Detection | None] = [_not_judged(one) for one in prepared]
+    alike: dict[tuple[int, tuple[int, ...]], list[int]] = defaultdict(list)
+    for place, one in enumerate(prepared):
+        if found[place] is None:
+            alike[one.logs.size, one.sessions].append(place)
+    for (count, sessions), places in alike.items():
+        for begin in range(0, len(places), _BATCH):
+            batch = places[begin : begin + _BATCH]
+            judging = _judge if count <= LONGEST else _judge_long
+            for place, detection in zip(batch, judging([prepared[i] for i in batch], sessions)):
+                one = prepared[place]
+                short = count <= clear.LONGEST
+                found[place] = clear.with_clear_steps(detection, one, FRESH, WORTH) if short else detection
+    return [detection for detection in found if detection is not None]
+
+
+def _chance(score: float) -> float:
+    """How often a series without a change has such a score, by the decay of chance with evidence: a likelihood ratio of
+    x is reached by noise at most once in x."""
+    return min(1.0, NOMINAL * math.exp(min((1.0 - score) * NEEDED, 700.0)))
+
+
+def _not_judged(one: Given) -> Detection | None:
+    """The answer where there is nothing to judge."""
+    count = one.logs.size
+    if count < FEWEST:
+        return Detection((), (), (), f"{count} values: at least {FEWEST} are needed", None)
+    if one.logs.min() == one.logs.max():
+        return Detection((), (), (), "", 0.0)
+    return None
+
+
+def _judge(batch: Sequence[Given], sessions: tuple[int, ...]) -> list[Detection]:
+    """Series of one length and one layout of sessions."""
+    family = _family(len(batch[0].logs), sessions)
+    series = standardised(np.array([one.logs for one in batch]))
+    first = scan(family, np.ascontiguousarray(series.T))
+    promising = first.gains[FEWEST_BEFORE - 1 :].max(axis=0) >= LOOKED_AT
+    found = [find_steps(family, series[i], first, i) if promising[i] else _NOTHING for i in range(len(batch))]
+    wild = set() if sessions else _wild(series, found)
+    judged = []
+    for place, one in enumerate(batch):
+        candidates = _changes(family, one, found[place].steps, first.gains[:, place])
+        fit = of_scan(family, first.null[:, place], one.logs.size)
+        spread = float(one.logs.std())
+        cuts = [step.index for step in found[place].steps if step.gain >= NEEDED]
+        if cuts:
+            rest = without_steps(series[place], cuts)
+            fit = fitted(family, rest - rest.mean())
+        judged.append(_detection(candidates, place in wild, spread * visible_change(family, fit, NEEDED)))
+    return judged
+
+
+def _wild(series: np.ndarray, found: Sequence[Found]) -> set[int]:
+    """Which series, of those in which a step would be flagged, are too wild for it."""
+    asked = [place for place, one in enumerate(found) if any(step.gain >= NEEDED for step in one.steps)]
+    nats = np.array([found[place].nats for place in asked])
+    counts = np.array([sum(step.kept for step in found[place].steps) for place in asked])
+    gains = np.array([max(step.gain for step in found[place].steps) for place in asked])
+    return {place for place, wild in zip(asked, are_wild(series[asked], nats, counts, gains)) if wild}
+
+
+def _family(count: int, sessions: tuple[int, ...]) -> Family:
+    # Sessions of one value each differ as values do, and one session for all does not differ at all; but either way it
+    # is known that no levels change underneath.
+    if 1 < len(set(sessions)) < len(sessions):
+        return known_sessions(sessions)
+    return unknown_sessions(count)
+
+
+def _detection(candidates: tuple[Change, ...], wild: bool, visible: float) -> Detection:
+    if wild:
+        return Detection((), candidates, (), WILD, None)
+    flags = tuple(change for change in candidates if change.score >= THRESHOLD)
+    fresh = tuple(change for change in candidates if change.suspect and change.score * NEEDED >= WORTH_PAIRS)
+    return Detection(flags, candidates, fresh, "", math.expm1(min(visible, 700.0)))
+
+
+def _changes(family: Family, one: Given, steps: Sequence[Step], gains: np.ndarray) -> tuple[Change, ...]:
+    kept = [step.index for step in steps if step.kept]
+    changes = []
+    for step in steps:
+        others = [cut for cut in kept if cut != step.index]
+        size = described(family, one, step.index, others, gains)
+        certain = size.certain(one.errors, step.index, others)
+        score = step.gain / NEEDED
+        changes.append(
+            Change(
+                index=int(one.places[step.index]),
+                magnitude=math.expm1(size.size),
+                score=float(score if certain else min(score, 0.99)),
+                low=math.expm1(size.low),
+                high=math.expm1(size.high),
+                suspect=bool(one.logs.size - step.index <= FRESH),
+                first=int(one.places[size.first - 1]) + 1,
+            )
+        )
+    return tuple(changes)
+
+
+def _judge_long(batch: Sequence[Given], sessions: tuple[int, ...]) -> list[Detection]:
+    """Series too long to be judged at once: in windows that overlap by half, of which each answers for its middle; the
+    last answers for the newest values as well."""
+    return [_judge_windows(one) for one in batch]
+
+
+def _judge_windows(one: Given) -> Detection:
+    count = one.logs.size
+    begins = [*range(0, count - _WINDOW, _WINDOW // 2), count - _WINDOW]
+    # More windows find more by chance, each of them.
+    dearer = math.log(len(begins))
+    candidates: dict[int, Change] = {}
+    last: Detection | None = None
+    abstaining = 0
+    for number, begin in enumerate(begins):
+        end = begin + _WINDOW
+        labels = one.sessions[begin:end]
+        renumbered = tuple(np.unique(labels, return_inverse=True)[1].tolist()) if labels else ()
+        part = Given(one.places[begin:end], one.logs[begin:end], one.errors[begin:end], renumbered)
+        if part.logs.min() == part.logs.max():
+            last = Detection((), (), (), "", 0.0)
+            continue
+        last = _judge([part], renumbered)[0]
+        abstaining += bool(last.abstains)
+        from_here = 0 if number == 0 else _WINDOW // 4
+        to_here = _WINDOW if number == len(begins) - 1 else 3 * _WINDOW // 4
+        inside = set(one.places[begin + from_here : begin + to_here].tolist())
+        for change in last.candidates:
+            if change.index in inside and not last.abstains:
+                score = (change.score * NEEDED - dearer) / NEEDED
+                fresh = change.suspect and number == len(begins) - 1
+                candidates.setdefault(change.index, replace(change, score=score, suspect=fresh))
+    assert last is not None
+    found = tuple(candidates[index] for index in sorted(candidates))
+    flags = tuple(change for change in found if change.score >= THRESHOLD)
+    suspects = tuple(change for change in found if change.suspect)
+    if last.abstains:
+        return Detection((), found, (), last.abstains, None)
+    return Detection(flags, found, suspects, "", last.visible)

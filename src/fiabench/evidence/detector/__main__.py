@@ -1,0 +1,73 @@
+"""Every rate of docs/detector.md: ``python -m fiabench.evidence.detector [--write FILE] [--otava PYTHON]``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from fiabench.evidence.detector import peers
+from fiabench.evidence.detector.kinds import KINDS
+from fiabench.evidence.detector.limit import limits
+from fiabench.evidence.detector.page import Study, page
+from fiabench.evidence.detector.study import AGES, STEPS, Sizes, differing, rates
+from fiabench.results.environment import commit
+
+_LIMIT_SERIES = 20_000
+_SCALED = 20
+"""Series of each kind that the scale test is made with."""
+OURS = "this project's"
+
+
+def study(sizes: Sizes, otava: str) -> Study:
+    """Runs everything, telling on standard error how far it is."""
+    begun = time.monotonic()
+
+    def say(what: str) -> None:
+        print(f"{time.monotonic() - begun:6.0f} s  {what}", file=sys.stderr, flush=True)
+
+    own = peers.Peer(OURS, peers.ours)
+    others = [peers.Peer("asv", peers.asv), peers.Peer("ruptures, PELT", peers.ruptures)]
+    if otava:
+        others.append(peers.Peer("Apache Otava", peers.otava(otava)))
+    found = rates(own, tuple(others), KINDS, sizes, say)
+    say("the scale test")
+    scaled = differing(own, KINDS, 60, _SCALED)
+    say("the limit")
+    source = np.random.default_rng(0)
+    best = {
+        (noise, step): limits(source, float(np.log1p(step)) / noise, 60, AGES, _LIMIT_SERIES)
+        for noise in (0.01, 0.02)
+        for step in STEPS
+    }
+    made = (commit(Path(__file__).resolve().parents[4])["commit"] or "unknown")[:10]
+    return Study(found, sizes, best, scaled, made, time.monotonic() - begun, bool(otava))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        "python -m fiabench.evidence.detector", description="Holds the detector against known truth."
+    )
+    parser.add_argument("--nulls", type=int, default=500, help="series without a step, to each rate of false alarms")
+    parser.add_argument("--asked", type=int, default=200, help="series to each power that is asked for")
+    parser.add_argument("--others", type=int, default=50, help="series to each other power")
+    parser.add_argument("--peers", type=int, default=100, help="series to each rate of another detector")
+    parser.add_argument("--otava", default="", metavar="PYTHON", help="the Python of an environment with apache-otava")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="the page; without it it is printed")
+    chosen = parser.parse_args(arguments)
+    sizes = Sizes(chosen.nulls, chosen.asked, chosen.others, chosen.peers)
+    if min(sizes) < 1:
+        parser.error("--nulls, --asked, --others, --peers: allowed: 1 and more")
+    text = page(study(sizes, chosen.otava))
+    if chosen.write:
+        chosen.write.write_text(text, encoding="utf-8")
+    else:
+        print(text, end="")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""From a history as given to logarithms that can be judged: what is missing left out, the reference taken out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fiabench.stats.changes.found import History
+
+FEWEST = 8
+"""Values from which on a step can be told from noise at all."""
+_TO_DEVIATION = 2 * 1.96
+"""Standard deviations in the width of an interval at 95 %."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """The measured values of one history, in their order."""
+
+    places: np.ndarray
+    """[n]: each one's index in the history."""
+    logs: np.ndarray
+    """[n]: natural logarithms, without what the reference explains."""
+    errors: np.ndarray
+    """[n]: standard deviations of the logarithms by their own intervals; 0 where there is none."""
+    sessions: tuple[int, ...]
+    """The session of each value, numbered in the order of appearance; empty where not known."""
+
+
+def given(history: History) -> Given:
+    """Checks ``history`` and takes logarithms. ValueError, in words, where it is not what :class:`History` says."""
+    values = _numbers(history.values, "values")
+    if values.ndim != 1:
+        raise ValueError(f"values: found {values.ndim} dimensions; allowed: one")
+    measured = np.isfinite(values)
+    odd = values[(values <= 0) | np.isinf(values)]
+    if odd.size:
+        raise ValueError(f"values: found {odd[0]:g}; allowed: finite numbers above 0, NaN where nothing was measured")
+    places = np.flatnonzero(measured)
+    logs = np.log(values[places])
+    errors = np.zeros(logs.size)
+    if history.intervals is not None:
+        intervals = _numbers(history.intervals, "intervals")
+        if intervals.shape != (values.size, 2):
+            raise ValueError(f"intervals: found {intervals.shape}; allowed: {(values.size, 2)}, low and high of each")
+        errors = _errors(intervals[places])
+        logs = _steadied(logs, errors)
+    sessions: tuple[int, ...] = ()
+    if history.sessions is not None:
+        labels = list(history.sessions)
+        if len(labels) != values.size:
+            raise ValueError(f"sessions: found {len(labels)}; allowed: as many as values, {values.size}")
+        numbers: dict[object, int] = {}
+        sessions = tuple(numbers.setdefault(labels[place], len(numbers)) for place in places)
+    if history.reference is not None:
+        reference = _numbers(history.reference, "reference")
+        if reference.shape != values.shape:
+            raise ValueError(f"reference: found {reference.size}; allowed: as many as values, {values.size}")
+        logs = logs - _explained_by(reference[places], logs, sessions)
+    return Given(places, logs, errors, sessions)
+
+
+def _numbers(values: object, what: str) -> np.ndarray:
+    try:
+        return np.asarray(values, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{what}: allowed: numbers ({error})") from error
+
+
+def _errors(intervals: np.ndarray) -> np.ndarray:
+    """Standard deviations of the logarithms, from low and high; 0 where they say nothing."""
+    low, high = intervals.T
+    sound = np.isfinite(low) & np.isfinite(high) & (low > 0) & (high >= low)
+    width = np.log(np.where(sound, high, 1.0)) - np.log(np.where(sound, low, 1.0))
+    return np.asarray(width / _TO_DEVIATION)
+
+
+def _steadied(logs: np.ndarray, errors: np.ndarray) -> np.ndarray:
+    """A value that is known worse than the others is moved towards its neighbours' median, as far as it is unsure.
+
+    By no more than its own interval reaches: beside a step the neighbours are of the other level.
+    """
+    if logs.size < FEWEST:
+        return logs
+    usual = float(np.median(errors))
+    noise = (1.4826 * float(np.median(np.abs(np.diff(logs))))) ** 2 / 2
+    excess = np.maximum(errors**2 - usual**2, 0.0)
+    trust = np.sqrt((noise + 1e-30) / (noise + excess + 1e-30))
+    steadied = logs.copy()
+    for place in np.flatnonzero(trust < 0.999):
+        near = [other for other in range(place - 5, place + 6) if 0 <= other < logs.size and other != place]
+        middle = float(np.median(logs[near]))
+        reach = _TO_DEVIATION / 2 * errors[place]
+        steadied[place] -= np.clip((1 - trust[place]) * (logs[place] - middle), -reach, reach)
+    return steadied
+
+
+def _explained_by(reference: np.ndarray, logs: np.ndarray, sessions: Sequence[int]) -> np.ndarray:
+    """What of ``logs`` moves with the reference: its deviations, times the slope of differences between neighbours.
+
+    Differences, because a step of the series' own falls into one of them; bounded, lest that one decide. Where the
+    two do not move together beyond chance, nothing is taken out. A missing reference is that of its session, or none.
+    """
+    known = np.isfinite(reference) & (reference > 0)
+    if known.sum() < FEWEST:
+        return np.zeros(logs.size)
+    moods = np.where(known, np.log(np.where(known, reference, 1.0)), math.nan)
+    if sessions:
+        numbers = np.asarray(sessions)
+        for number in np.unique(numbers):
+            inside = (numbers == number) & known
+            if inside.any():
+                moods[numbers == number] = np.where(
+                    np.isnan(moods[numbers == number]), moods[inside].mean(), moods[numbers == number]
+                )
+    moods = np.where(np.isnan(moods), np.nanmedian(moods), moods) - np.nanmedian(moods)
+    own, beside = _bounded(np.diff(logs)), _bounded(np.diff(moods))
+    power = float(beside @ beside)
+    if not power:
+        return np.zeros(logs.size)
+    slope = float(own @ beside) / power
+    together = slope * math.sqrt(power / max(float(own @ own), 1e-300))
+    return moods * min(max(slope, 0.0), 1.0) if together * math.sqrt(own.size) > 2.0 else np.zeros(logs.size)
+
+
+def _bounded(differences: np.ndarray) -> np.ndarray:
+    """Differences, none beyond four robust standard deviations (where most are 0, beyond four mean ones)."""
+    spread = 1.4826 * float(np.median(np.abs(differences))) or float(np.abs(differences).mean())
+    return np.clip(differences, -4 * spread, 4 * spread)

@@ -1,0 +1,76 @@
+"""Levels that keep changing: what sessions leave in a series that does not say which values were measured in which.
+
+Where that explains a series better than a few steps do, no step can be told from the next session's level, and the
+series is too wild to judge. Levels last a random number of values and are independent of each other (the product
+partition model of Barry and Hartigan, Journal of the American Statistical Association 88, 1993); the sum over all
+partitions is a forward recursion over the values.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from fiabench.stats.changes.scan import log_sum
+from fiabench.stats.changes.shapes import restricted_likelihood
+
+LASTING = 10.0
+"""How many values a level lasts on average."""
+SPREADS = (1.0, 2.5, 6.0)
+"""Standard deviations of the levels, relative to the noise within."""
+MARGIN, MARGIN_OF_GAIN, MOST_MARGIN = 5.5, 0.4, 12.0
+"""Nats by which a step has to explain a series better than levels that keep changing, which explain it, too: the more
+of them the more it gains, up to the last, as large levels beside small ones are few."""
+COST_FURTHER_STEP = 7.0
+"""Nats, for each step but one: that there is one is what is asked, that there are several is seldom."""
+_ENOUGH = 40
+"""In fewer values levels that keep changing look like a step, and the other way round."""
+_LONGEST = 80
+"""Values of one level: more are that many more times less likely than a further level."""
+_WIDTHS = (0.85, 1.0, 1.18)
+"""Of the noise within, relative to what neighbours' differences say."""
+
+
+def levels_explain(series: np.ndarray) -> np.ndarray:
+    """How well levels that keep changing explain ``series`` [S, n], standardised: [S], in nats as :mod:`explaining`."""
+    number, count = series.shape
+    spread, relative = (grid.ravel() for grid in np.meshgrid(SPREADS, _WIDTHS, indexing="ij"))
+    width = relative * _within(series)[:, None]
+    begin, stay = -math.log(LASTING), math.log1p(-1 / LASTING)
+    nothing = np.zeros((number, 1))
+    sums = np.concatenate([nothing, np.cumsum(series, axis=1)], axis=1)
+    squares = np.concatenate([nothing, np.cumsum(series**2, axis=1)], axis=1)
+    lengths = np.arange(_LONGEST, 0, -1)[:, None, None]
+    grown = 1 + lengths * spread**2
+    usual = lengths * np.log(2 * math.pi * width**2) + np.log(grown)
+    before = begin + (lengths - 1) * stay - 0.5 * usual
+    forward = np.zeros((count + 1, *width.shape))
+    for end in range(1, count + 1):
+        start = max(0, end - _LONGEST)
+        shown = slice(_LONGEST - (end - start), _LONGEST)
+        total = (sums[:, end] - sums[:, start:end].T)[..., None]
+        square = (squares[:, end] - squares[:, start:end].T)[..., None]
+        within = (square - spread**2 * total**2 / grown[shown]) / width**2
+        terms = forward[start:end] + before[shown] - 0.5 * within
+        greatest = terms.max(axis=0)
+        forward[end] = greatest + np.log(np.exp(terms - greatest).sum(axis=0))
+    by_spread = forward[count].reshape(number, len(SPREADS), len(_WIDTHS)).max(axis=2)
+    likelihood = log_sum(by_spread.T) - math.log(len(SPREADS))
+    return restricted_likelihood(likelihood, np.array([1]), count)
+
+
+def _within(series: np.ndarray) -> np.ndarray:
+    """The noise within levels, from the differences of neighbours, few of which cross from one level to the next."""
+    differences = np.abs(np.diff(series, axis=1))
+    return np.maximum(1.4826 * np.median(differences, axis=1) / math.sqrt(2), 1e-4)
+
+
+def are_wild(series: np.ndarray, nats: np.ndarray, steps: np.ndarray, gains: np.ndarray) -> np.ndarray:
+    """Which of ``series`` [S, n], explained by ``nats`` [S] with as many ``steps`` [S], of which the best gains
+    ``gains`` [S], are explained nearly as well by levels that keep changing: then none of the steps counts. Of few
+    values that cannot be told."""
+    if not len(series) or series.shape[1] < _ENOUGH:
+        return np.zeros(len(series), dtype=bool)
+    margin = np.minimum(MARGIN + MARGIN_OF_GAIN * gains, MOST_MARGIN)
+    return np.asarray(levels_explain(series) > nats - COST_FURTHER_STEP * (steps - 1) - margin)
