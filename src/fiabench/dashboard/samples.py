@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from fiabench.dashboard.digest import CHUNK, COLUMNS, Digest
-from fiabench.dashboard.script import encoded, packed, take
+from fiabench.dashboard.script import packed, shortened, take
 from fiabench.results.measurement import Measurement
 from fiabench.results.rundir import Run
 
@@ -65,7 +65,7 @@ def _line(line: Measurement) -> dict[str, Any]:
         shown = [_single(values) for values in taken]
         if shown:
             joined = shown[0] if len(shown) == 1 else sum(shown[1:], start=shown[0])
-            phases[phase] = {"n": [len(values) for values in shown], "v": encoded(joined)}
+            phases[phase] = {"n": [len(values) for values in shown], "v": shortened(joined)}
             if any(len(values) == MOST for values in shown):
                 phases[phase]["of"] = max(len(values) for values in taken)
     timing = {name: value for name, value in line.timing.items() if name in _TIMING and value}

@@ -27,11 +27,11 @@ def packed(values: np.ndarray | Sequence[float]) -> str:
     return base64.b64encode(np.ascontiguousarray(values, dtype="<f4").tobytes()).decode("ascii")
 
 
-def encoded(values: array[float]) -> str:
-    """As :func:`packed`, of numbers in single precision."""
+def shortened(values: array[float]) -> str:
+    """Numbers in single precision without their last byte, in base64: five digits, a quarter less."""
     if sys.byteorder == "big":
         values.byteswap()
-    return base64.b64encode(values).decode("ascii")
+    return base64.b64encode(np.frombuffer(values, "u1").reshape(-1, 4)[:, 1:].tobytes()).decode("ascii")
 
 
 def key_of(*parts: str) -> str:

@@ -1,7 +1,7 @@
 // A case's page: its history, one commit's samples in order and as a distribution, and the difference to another.
 "use strict";
 fiabench.case = (() => {
-  const { make, human, relative, state, link, go, load, unpack, select, save, colour } = fiabench;
+  const { make, human, relative, state, link, go, load, unpack, unpackShort, select, save, colour } = fiabench;
   let drawn = 0;
 
   async function draw(index) {
@@ -116,7 +116,7 @@ fiabench.case = (() => {
     return sessions.flatMap((one, session) => {
       const held = one.phases[phase];
       if (!held) return [];
-      const values = Array.from(unpack(held.v));
+      const values = Array.from(unpackShort(held.v));
       let start = 0;
       return held.n.map((count, rank) => ({ session, rank, values: values.slice(start, start += count) }));
     });
