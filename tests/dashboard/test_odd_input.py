@@ -96,24 +96,27 @@ def broken(text: str, number: int) -> str:
     return json.dumps(line) + "\n"
 
 
+@pytest.mark.parametrize("place", [0, 9])
 @pytest.mark.parametrize("number", range(8))
-def test_a_line_that_makes_no_sense_is_passed_over_with_a_notice(number: int, tmp_path: Path, fresh: Fresh) -> None:
+def test_a_line_that_makes_no_sense_is_passed_over_with_a_notice(
+    number: int, place: int, fresh: Fresh, tmp_path: Path
+) -> None:
     made = fresh(10)
-    path = next(made.store.runs.glob("*/*/*/cases.jsonl"))
+    (path,) = made.store.runs.glob(f"*/{made.commits[place].hash}/*/cases.jsonl")
     first, *others = path.read_text().splitlines(keepends=True)
     path.write_text(broken(first, number) + "".join(others))
     done = built(made, tmp_path)
     assert done.verdict.total == 6
-    quiet = number in (1, 6)  # samples are only shown, and what is there is shown
+    quiet = number == 1 or (number, place) == (6, 0)  # samples are only shown, and stacked at the newest commit
     assert bool(done.model.notices) is not quiet
-    assert all(str(path.parent) in notice for notice in done.model.notices)
+    assert all(str(path.parent) in notice or "cannot be stacked" in notice for notice in done.model.notices)
     if done.model.notices:
         assert "Notices (1)" in done.index.read_text()
 
 
 @pytest.mark.parametrize(
     "content",
-    ["", "{", "[]", '{"format": 99}', '{"format": 1}', '{"format": 1, "environment": {}, "created": "yesterday"}'],
+    ["", "{", "[]", "null", '{"format": 99}', '{"format": 1}', '{"format": 1, "environment": {}, "created": "soon"}'],
 )
 def test_a_foreign_run_is_passed_over_with_a_notice(content: str, tmp_path: Path, fresh: Fresh) -> None:
     made = fresh(10)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from fiabench.dashboard.markup import bar, csv_link, row, table, text
 from fiabench.dashboard.model import Model, facts
 from fiabench.history.series import Point, Series
 from fiabench.results import stack, units, words
+from fiabench.results.environment import is_simulated
 from fiabench.results.measurement import Measurement
 from fiabench.results.metrics import METRICS
 from fiabench.results.naming import varying
@@ -99,7 +101,10 @@ def phases(model: Model, runs: dict[str, Run]) -> tuple[str, str]:
     for series, line in _measured(model, runs):
         if line.case["measure"] != "ulysses" or "kernel" not in line.samples:
             continue
-        rows.append((series, line, stack.phases(line)))
+        try:
+            rows.append((series, line, stack.phases(line)))
+        except (KeyError, TypeError, ValueError) as error:  # its samples are not what an engine writes
+            model.notices.append(f"{line.id}: its phases cannot be stacked ({type(error).__name__}: {error})")
     longest = max((sum(found.values()) for _, _, found in rows), default=0.0)
     rows.sort(key=lambda one: (one[0].machine, one[0].case.seq_len_q, one[0].case.ulysses))
     made = []
@@ -146,10 +151,10 @@ def throughput(model: Model, runs: dict[str, Run]) -> tuple[str, str]:
     rows, lines = [], []
     found = _measured(model, runs)
     fastest = max((line.value("achieved_flops") or 0.0 for _, line in found), default=0.0)
-    peaks = {machine: (run.environment.get("peak") or {}) for machine, run in runs.items()}
+    peaks = {machine: _peak(run.environment) for machine, run in runs.items()}
     links = {machine: _link(run.environment) for machine, run in runs.items()}
     for series, line in found:
-        peak = peaks[series.machine].get("flops", {}).get(series.case.dtype)
+        peak = peaks[series.machine]["flops"].get(series.case.dtype)
         whole = peak or fastest
         value = _reader(line)
         achieved = line.value("achieved_flops") or 0.0
@@ -181,11 +186,24 @@ def throughput(model: Model, runs: dict[str, Run]) -> tuple[str, str]:
     return html, _csv(head, lines)
 
 
+def _peak(environment: dict[str, Any]) -> dict[str, Any]:
+    """What the run says of the device's peak: `flops` by dtype, in FLOP/s, and its `source`."""
+    found = environment.get("peak")
+    told: dict[str, Any] = found if isinstance(found, dict) else {}
+    flops = told.get("flops")
+    known = flops.items() if isinstance(flops, dict) else ()
+    return {
+        "flops": {dtype: value for dtype, value in known if isinstance(value, (int, float)) and 0 < value < math.inf},
+        "source": told.get("source"),
+    }
+
+
 def _link(environment: dict[str, Any]) -> float | None:
     """One rank's bandwidth one way in B/s, within a node; None where nobody knows it."""
-    spec = (environment.get("simulation") or {}).get("spec") or {}
-    found = spec.get("node", {}).get("gb_s")
-    return 1e9 * found if isinstance(found, (int, float)) and found > 0 else None
+    if not is_simulated(environment):
+        return None
+    found = environment["simulation"]["spec"]["node"].get("gb_s")
+    return 1e9 * found if isinstance(found, (int, float)) and 0 < found < math.inf else None
 
 
 def _of_link(line: Measurement, link: float | None) -> str:

@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 
 from fiabench.cases.errors import InputError
+from fiabench.dashboard import digest as digests
 from fiabench.dashboard.markup import text
 from fiabench.dashboard.model import Model
 from fiabench.dashboard.script import key_of
 from fiabench.figures.drawing import Drawn, draw_all
-from fiabench.results.rundir import Run, read_run
+from fiabench.results.rundir import Run
 
 _DRAWN = "drawn.json"
 
@@ -23,7 +24,7 @@ def newest_runs(model: Model) -> dict[str, Run]:
         runs = []
         for attempt in attempts:
             try:
-                runs.append(read_run(attempt.path))
+                runs.append(digests.read(attempt.path, {})[0])
             except InputError:
                 continue  # it has a notice already, or was removed just now
         lines = {}

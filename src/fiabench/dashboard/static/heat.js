@@ -1,7 +1,7 @@
 // The heat map: sequence length by head shard, for any metric, or as the change against a commit.
 "use strict";
 fiabench.heat = (() => {
-  const { make, human, relative, state, link, go, load, unpack, select, passes } = fiabench;
+  const { make, human, relative, state, link, go, load, unpack, select, passes, save } = fiabench;
   const SHADES = 7;
   let index;
 
@@ -49,7 +49,10 @@ fiabench.heat = (() => {
     }
     const tables = [...groups].map(([title, cases]) => table(title, cases, values, declared, base >= 0));
     const holder = document.getElementById("heat-tables");
-    holder.replaceChildren(...(tables.length ? tables : [make("p", {}, "No case passes the filters.")]), key(base >= 0, declared));
+    const rows = [...values].map(([one, value]) => [one.machine, one.label, one.seq, one.shard, one.dtype, one.op, metric, Number.isNaN(value) ? "" : value]);
+    const what = base < 0 ? `value [${declared.unit}]` : `change against ${index.commits[base][0]}`;
+    const download = make("button", { type: "button", on: { click: () => save("heat.csv", [["machine", "case", "length", "shard", "dtype", "operator", "metric", what], ...rows]) } }, "CSV: this heat map");
+    holder.replaceChildren(...(tables.length ? tables : [make("p", {}, "No case passes the filters.")]), key(base >= 0, declared), make("p", { class: "csv" }, download));
   }
 
   function commitOf(hash) {
