@@ -66,6 +66,7 @@ def test_from_the_heat_map_to_a_case_to_its_samples_and_back(page: Page) -> None
     assert page.ask("document.querySelectorAll('#case-samples path.dots').length") == 1
     assert "max error" in page.text("#case-samples")
     page.click("#case-samples button")  # nobody takes the file, and nothing is said against it
+    assert "8.0.RC2" in page.text("#case-samples")
     assert "temperature c: rank 0 41 to 44" in page.text("#case-samples")
     page.then(lambda: page.choose("#choose-at", page.ask("document.querySelector('#choose-at').options[12].value")))
     page.then(

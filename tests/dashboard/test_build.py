@@ -6,7 +6,11 @@ import base64
 import csv
 import json
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
+from urllib.request import urlopen
 
 import numpy as np
 import pytest
@@ -173,3 +177,19 @@ def test_bad_input_is_one_clear_error(
     assert dashboard.main(arguments) == 2
     assert said in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_serve_shows_the_pages_to_this_box(site: Site) -> None:
+    command = [sys.executable, str(ROOT / "tools" / "dashboard.py"), "serve", "--out", str(site.out), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            address = process.stdout.readline().strip()
+            assert address.startswith("http://127.0.0.1:")
+            with urlopen(address) as answer:
+                assert answer.read() == (site.out / "index.html").read_bytes()
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(30)
+        assert process.returncode == 130

@@ -65,6 +65,7 @@ def script(model: Model, history: History, events: Sequence[Event], places: dict
                 for place, found in enumerate(taken)
                 if found is not None and found.flags
             },
+            "fingerprint": next((point.stack for point in series.points if point.stack), {}),
             "stack": [[place, point.changes] for place, point in enumerate(series.points) if point.changes],
             "metrics": {name: _packed(history.values[:, COLUMNS[name]]) for name in history.metrics},
             "run": [-1 if found is None else runs.setdefault(found.run, len(runs)) for found in taken],

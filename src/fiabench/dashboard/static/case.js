@@ -108,7 +108,16 @@ fiabench.case = (() => {
       make("figure", {}, make("figcaption", {}, compared.length ? "distribution; dashed: the commit it is held against" : "distribution"), density(series, compared))));
     holder.append(make("p", { class: "csv" }, make("button", { type: "button", on: { click: () => save("samples.csv", [["phase", "session", "rank", "iteration", "seconds"],
       ...phases.flatMap((name) => rows(sessions, name).flatMap((one) => one.values.map((value, number) => [name, one.session, one.rank, number, value])))]) } }, "CSV: these samples")));
-    holder.append(...about(sessions));
+    holder.append(...about(sessions), list("Fingerprint: the box and its software", fingerprint(found, at)));
+  }
+
+  // What the commit was measured on: the first commit's stack with all that has changed until then.
+  function fingerprint(found, at) {
+    const facts = new Map(Object.entries(found.fingerprint));
+    for (const [place, changes] of found.stack) {
+      if (place <= at) for (const [fact, , now] of changes) facts.set(fact, now);
+    }
+    return Object.fromEntries([...facts].filter(([, value]) => value !== "none"));
   }
 
   // Each rank of each session: its values in seconds.
