@@ -15,6 +15,7 @@ from urllib.request import urlopen
 import numpy as np
 import pytest
 
+from fiabench.cases.errors import InputError
 from fiabench.cli import dashboard
 from fiabench.dashboard import build, events
 from fiabench.dashboard.model import Asked
@@ -177,6 +178,16 @@ def test_bad_input_is_one_clear_error(
     assert dashboard.main(arguments) == 2
     assert said in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_folders_of_somebody_else_are_left_alone(fresh: Fresh, tmp_path: Path) -> None:
+    theirs = tmp_path / "html" / "data" / "thesis.txt"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("all of it")
+    with pytest.raises(InputError, match="holds data that no dashboard wrote"):
+        built(fresh(2), tmp_path)
+    assert theirs.read_text() == "all of it"
+    assert [path.name for path in (tmp_path / "html").iterdir()] == ["data"]
 
 
 @pytest.mark.slow

@@ -99,13 +99,25 @@ def _write(asked: Asked, out: Path, keep: Path, plots: Path, figures: bool) -> B
 
 
 class _Site:
-    """The folder that is written; what an earlier build left in its folders and this one does not have is removed."""
+    """The folder that is written; what an earlier build left in its folders and this one does not have is removed.
+
+    Raises InputError for one that has such folders and was never built into: they are somebody's.
+    """
 
     _OWN = ("cases", "csv", "data", "pictures", "samples", "static")
+    _MARK = "data/index.js"
 
     def __init__(self, out: Path) -> None:
         self.out = out
         self.written: list[str] = []
+        asvs = (out / "asv.html").exists()  # then index.html is asv's, and its plugin has moved what it was
+        theirs = [name for name in (*self._OWN, *(() if asvs else ("index.html",))) if (out / name).exists()]
+        if theirs and not (out / self._MARK).exists():
+            raise InputError.plain(
+                f"{out}: holds {', '.join(theirs)} that no dashboard wrote; allowed: an empty or new folder, or pages"
+            )
+        (out / self._MARK).parent.mkdir(parents=True, exist_ok=True)
+        (out / self._MARK).touch()
         for name in self._OWN:
             (out / name).mkdir(parents=True, exist_ok=True)
 
