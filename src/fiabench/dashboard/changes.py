@@ -7,6 +7,7 @@ import io
 import math
 from collections.abc import Sequence
 
+from fiabench.dashboard import commands
 from fiabench.dashboard import events as happened
 from fiabench.dashboard.casefiles import name_of, safe
 from fiabench.dashboard.events import (
@@ -131,9 +132,9 @@ def _row(model: Model, event: Event) -> str:
     first, at = points[event.first].commit, event.place.commit
     span = at.short if first.hash == at.hash else f"{first.short} to {at.short}"
     until = f", until {points[event.until].commit.short}" if event.until is not None else ""
-    commands = [
+    told = [
         command(line, what)
-        for line, what in ((happened.reproduce(model, event), "reproduce"), (happened.accept(model, event), "accept"))
+        for line, what in ((commands.reproduce(model, event), "reproduce"), (commands.accept(model, event), "accept"))
         if line
     ]
     return row(
@@ -145,7 +146,7 @@ def _row(model: Model, event: Event) -> str:
             text(span + until),
             text(event.whose or "not known"),
             text(_where(event)),
-            f"<details><summary>show</summary>{''.join(commands)}</details>",
+            f"<details><summary>show</summary>{''.join(told)}</details>",
         ],
         data,
     )  # fmt: skip
@@ -253,6 +254,6 @@ def table_csv(model: Model, found: Sequence[Event]) -> str:
             event.state, safe(event.series.machine), safe(event.series.id), safe(model.labels[event.series.id]),
             event.metric, *numbers, points[event.first].commit.hash, commit.hash, commit.date, safe(commit.subject),
             points[event.until].commit.hash if event.until is not None else "", event.whose, safe(event.why),
-            safe(event.said), _where(event), happened.reproduce(model, event), happened.accept(model, event),
+            safe(event.said), _where(event), commands.reproduce(model, event), commands.accept(model, event),
         ])  # fmt: skip
     return out.getvalue()

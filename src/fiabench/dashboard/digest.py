@@ -147,7 +147,10 @@ def digest(run: Run, key: str) -> tuple[Digest, dict[str, dict[str, Any]]]:
     header = {name: run.header.get(name) for name in ("created", "finished", "environment", "options")}
     sweep = run.header.get("sweep")
     header["commit"] = _commit(run)
-    header["sweep"] = {"name": str(sweep.get("name", ""))} if isinstance(sweep, dict) else {}
+    told: dict[str, Any] = sweep if isinstance(sweep, dict) else {}
+    projects = told.get("projects")
+    header["sweep"] = {name: str(told[name]) for name in ("name", "profile") if told.get(name)}
+    header["sweep"]["projects"] = [str(name) for name in projects] if isinstance(projects, dict) else []
     return Digest(key, header, lines, values), cases
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -210,23 +209,3 @@ def verdict(model: Model, found: Sequence[Event], of_series: dict[int, str]) -> 
     standing = [event.place for event in found if event.state in (FAILING, REGRESSED, SUSPECT, UNDECIDED)]
     since = min(standing, key=lambda point: places[point.commit.hash], default=None)
     return Verdict(dict(Counter(of_series.values())), len(model.series), since)
-
-
-def reproduce(model: Model, event: Event) -> str:
-    """The command that measures the commits before and after in turns; empty where there is nothing before."""
-    if event.before is None:
-        return ""
-    points = event.series.points
-    project = ["--project", "PATH"] if model.outside else []
-    metric = [] if event.metric in (STATUS, "total") else ["--metric", event.metric]
-    command = ["python", "tools/history.py", "confirm", points[event.before].commit.hash[:10],
-               event.place.commit.hash[:10], "--cases", event.series.id, *project, *metric]  # fmt: skip
-    return shlex.join(command)
-
-
-def accept(model: Model, event: Event) -> str:
-    """The command that accepts it."""
-    project = ["--project", model.name] if model.outside else []
-    command = ["python", "tools/history.py", "accept", event.series.id, event.place.commit.hash[:10],
-               "--metric", event.metric, *project, "--reason", "..."]  # fmt: skip
-    return shlex.join(command)

@@ -43,9 +43,9 @@ class Asked(NamedTuple):
 class Model:
     """All that the pages are made of."""
 
-    name: str
-    outside: bool
-    """Whether it is another project's history, which commands then name."""
+    store: Store
+    repository: str
+    """Where the commits are; empty where that is not here."""
     series: list[Series]
     judged: list[Judged]
     answer: Gate
@@ -64,6 +64,10 @@ class Model:
                 continue
             longest = _merged(longest, series.points)
         return list(longest.values())
+
+    @property
+    def name(self) -> str:
+        return self.store.name
 
     @cached_property
     def labels(self) -> dict[str, str]:
@@ -132,11 +136,11 @@ def build(asked: Asked, keeper: Keeper) -> Model:
     except InputError as error:
         notices.append(str(error))
         entries = []
-    acceptances = Acceptances(entries, store.repository())
+    repository = store.repository()
+    place = str(repository.path) if repository else ""
+    acceptances = Acceptances(entries, repository)
     answer = gate(series, judged, acceptances)
-    return Model(
-        store.name, store.outside, series, judged, answer, acceptances, attempts, _link(store.configuration), notices
-    )
+    return Model(store, place, series, judged, answer, acceptances, attempts, _link(store.configuration), notices)
 
 
 def _beside(run: Run, path: Path) -> Attempt:
