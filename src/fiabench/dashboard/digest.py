@@ -25,6 +25,8 @@ from fiabench.results.rundir import Run, read_run
 
 COLUMNS = {name: place for place, name in enumerate(METRICS)}
 """Metric to its place in a digest's values."""
+_PLACES = {name: slice(3 * place, 3 * place + 3) for name, place in COLUMNS.items()}
+_BLANK = [math.nan] * (3 * len(COLUMNS))
 CHUNK = 100
 """Cases whose samples share a file."""
 _REASON = 2000
@@ -136,11 +138,10 @@ def read(path: Path, known: dict[str, dict[str, Any]]) -> tuple[Run, list[str]]:
 def digest(run: Run, key: str) -> tuple[Digest, dict[str, dict[str, Any]]]:
     """The digest of a run as :func:`read` gives it, and the `id` and `case` of its lines by key."""
     measurements = run.measurements
-    values = np.full((len(measurements), len(COLUMNS), 3), math.nan)
+    numbers: list[float] = []
     cases, lines = {}, []
-    for place, line in enumerate(measurements):
-        if line.measured:
-            _fill(values[place], line.metrics)
+    for line in measurements:
+        numbers += _row(line.metrics) if line.measured else _BLANK
         name = key_of(line.id)
         cases[name] = {"id": line.id, "case": line.case}
         lines.append({"case": name, "status": line.status} | _said(line))
@@ -151,6 +152,7 @@ def digest(run: Run, key: str) -> tuple[Digest, dict[str, dict[str, Any]]]:
     projects = told.get("projects")
     header["sweep"] = {name: str(told[name]) for name in ("name", "profile") if told.get(name)}
     header["sweep"]["projects"] = [str(name) for name in projects] if isinstance(projects, dict) else []
+    values = np.array(numbers, dtype=float).reshape(len(measurements), len(COLUMNS), 3)
     return Digest(key, header, lines, values), cases
 
 
@@ -173,24 +175,27 @@ def _said(line: Measurement) -> dict[str, Any]:
     return said | ({"timing": timing} if timing else {})
 
 
-def _fill(row: np.ndarray, metrics: dict[str, Any]) -> None:
-    """Puts the metrics into their places; those of a newer engine have none."""
+def _row(metrics: dict[str, Any]) -> list[float]:
+    """The metrics in their places; those of a newer engine have none."""
+    row = _BLANK[:]
     for name, entry in metrics.items():
-        if name in COLUMNS:
+        place = _PLACES.get(name)
+        if place is not None:
             value = entry["value"]
-            row[COLUMNS[name]] = value, entry.get("low", value), entry.get("high", value)
+            row[place] = value, entry.get("low", value), entry.get("high", value)
+    return row
 
 
 def _odd(metrics: dict[str, Any]) -> list[str]:
-    """The metrics that are no finite numbers: only what is finite has no difference to itself."""
+    """The metrics that are no finite numbers."""
     found = []
     for name, entry in metrics.items():
         try:
             value = entry["value"]
             whole = value + entry.get("low", value) + entry.get("high", value)
-            if whole - whole != 0:
+            if not math.isfinite(whole):
                 found.append(name)
-        except (TypeError, KeyError, AttributeError):
+        except (TypeError, KeyError, AttributeError, OverflowError):
             found.append(name)
     return found
 

@@ -17,7 +17,7 @@ from fiabench.dashboard.digest import COLUMNS, Digest
 from fiabench.dashboard.script import key_of
 from fiabench.results.rundir import CASES, HEADER, Run
 
-_FORMAT = f"4 {' '.join(COLUMNS)}"
+_FORMAT = f"5 {' '.join(COLUMNS)}"
 """Of what is kept: changes with what a digest holds and with the metrics, so that all is read again."""
 _INDEX, _PART = "kept.json", ".part"
 

@@ -21,6 +21,8 @@ from fiabench.results.rundir import Run
 MOST = 2000
 """Samples of a phase and rank that a page gets; the run directory has all."""
 _MOST_READINGS = 400
+_RANKS = [str(rank) for rank in range(1024)]
+"""In their order, as nearly every run has them."""
 _TIMING = frozenset((
     "method", "mode", "emulated", "oversubscribed", "host_bound", "world_size", "described_world_size",
     "warmup_iterations", "sampling_seconds", "half_width", "wanted_half_width", "flags", "projects",
@@ -57,19 +59,25 @@ def _script(name: str, content: Any) -> bytes:
 
 
 def _line(line: Measurement) -> dict[str, Any]:
-    """One session's samples: of each phase the count of each rank, and all of them one rank after the other."""
-    phases: dict[str, Any] = {}
+    """One session's samples: of each phase its name, the count of each rank and of how many, where some are left out;
+    and all numbers, one rank after the other."""
+    phases: list[list[Any]] = []
+    numbers = array("f")
     for phase, by_rank in line.samples.items():
-        ranks = (by_rank if len(by_rank) == 1 else sorted(by_rank, key=_number)) if isinstance(by_rank, dict) else ()
-        taken = [by_rank[rank] for rank in ranks]
-        shown = [_single(values) for values in taken]
-        if shown:
-            joined = shown[0] if len(shown) == 1 else sum(shown[1:], start=shown[0])
-            phases[phase] = {"n": [len(values) for values in shown], "v": shortened(joined)}
-            if any(len(values) == MOST for values in shown):
-                phases[phase]["of"] = max(len(values) for values in taken)
+        ranks = list(by_rank) if isinstance(by_rank, dict) else []
+        if ranks != _RANKS[: len(ranks)]:
+            ranks.sort(key=_number)
+        counts, most = [], 0
+        for rank in ranks:
+            values = by_rank[rank]
+            shown = _single(values)
+            counts.append(len(shown))
+            numbers += shown
+            if len(shown) == MOST:
+                most = max(most, len(values))
+        phases.append([phase, counts, most] if most else [phase, counts])
     timing = {name: value for name, value in line.timing.items() if name in _TIMING and value}
-    said = {"check": line.check, "timing": timing, "phases": phases}
+    said = {"check": line.check, "timing": timing, "phases": phases, "v": shortened(numbers)}
     sensors = _sensors(line)
     return said | {"sensors": sensors} if sensors else said
 

@@ -90,18 +90,18 @@ fiabench.case = (() => {
     const status = found.status[at].replaceAll("_", " ") + (found.reasons[at] ? ": " + found.reasons[at] : "");
     const doubts = (found.flags[at] || []).map((flag) => make("li", {}, "doubtful: " + flag));
     holder.replaceChildren(title, make("p", {}, status), ...(doubts.length ? [make("ul", {}, ...doubts)] : []));
-    if (!sessions || !sessions.some((one) => Object.keys(one.phases).length)) {
+    if (!sessions || !sessions.some((one) => one.phases.length)) {
       holder.append(make("p", {}, "No samples: nothing was measured at this commit."));
       return;
     }
-    const phases = Object.keys(sessions[0].phases);
+    const phases = sessions[0].phases.map(([name]) => name);
     const wanted = state().get("phase");
     const phase = phases.includes(wanted) ? wanted : phases.includes("end_to_end") ? "end_to_end" : phases[0];
     holder.append(make("form", { class: "controls", on: { submit: (event) => event.preventDefault() } },
       select("phase", "phase", phases.map((name) => [name, name.replaceAll("_", " ")]), phase, (value) => go({ phase: value }))));
     const series = rows(sessions, phase);
     const compared = others ? rows(others, phase) : [];
-    const most = sessions[0].phases[phase].of;
+    const most = sessions[0].phases.find(([name]) => name === phase)[2];
     if (most) holder.append(make("p", {}, `The first ${series[0].values.length.toLocaleString("en")} of ${most.toLocaleString("en")} samples of a rank; the run directory has all.`));
     holder.append(make("div", { class: "pair" },
       make("figure", {}, make("figcaption", {}, "samples in the order taken, a colour a rank"), scatter(series)),
@@ -120,14 +120,16 @@ fiabench.case = (() => {
     return Object.fromEntries([...facts].filter(([, value]) => value !== "none"));
   }
 
-  // Each rank of each session: its values in seconds.
+  // Each rank of each session: its values in seconds. A session has all its numbers in one row, phase by phase.
   function rows(sessions, phase) {
     return sessions.flatMap((one, session) => {
-      const held = one.phases[phase];
-      if (!held) return [];
-      const values = Array.from(unpackShort(held.v));
+      one.numbers ??= unpackShort(one.v);
       let start = 0;
-      return held.n.map((count, rank) => ({ session, rank, values: values.slice(start, start += count) }));
+      for (const [name, counts] of one.phases) {
+        const found = counts.map((count, rank) => ({ session, rank, values: Array.from(one.numbers.subarray(start, start += count)) }));
+        if (name === phase) return found;
+      }
+      return [];
     });
   }
 
