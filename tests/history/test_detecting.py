@@ -10,7 +10,7 @@ import pytest
 
 from fiabench.history.detecting import Judged, detect_changes
 from fiabench.history.series import Series, read_series
-from tests.history.levels import Level, Planted, history
+from tests.history.levels import Level, Planted, history, set_times
 from tests.history.planted import CASE
 
 
@@ -45,18 +45,6 @@ def test_values_are_those_of_the_points(tmp_path: Path) -> None:
     assert [value is None for value in found.values] == [False, True, False, False]
     assert found.newest == 3
     assert found.level_at_most(1) == found.level(0)
-
-
-def set_times(planted: Planted, minutes: list[float]) -> None:
-    """When the run of each commit began, in minutes from the first; each took one."""
-    for commit, begun in zip(planted.hashes, minutes):
-        (path,) = (planted.store.runs / "box" / commit).glob("*/run.json")
-        header = json.loads(path.read_text())
-        stamps = (
-            np.datetime64("2026-01-02T00:00:00") + np.timedelta64(round(60 * at), "s") for at in (begun, begun + 1)
-        )
-        created, finished = (f"{stamp}+00:00" for stamp in stamps)
-        path.write_text(json.dumps(header | {"created": created, "finished": finished}))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 
 from fiabench.history.gating import ALARM
 from fiabench.history.store import Store
-from tests.history.levels import CASE, Level, Planted, history
+from tests.history.levels import CASE, Level, Planted, history, set_times
 from tests.history.planted import add, line
 
 Gated = Callable[..., dict[str, Any]]
@@ -240,26 +240,14 @@ def test_what_is_no_duration_is_not_judged_and_said_so(tmp_path: Path, gated: Ga
 def test_commits_that_are_gone_from_the_repository_are_judged_as_they_were_measured(
     tmp_path: Path, gated: Gated
 ) -> None:
-    planted = history(tmp_path, [1.0] * 12)
+    planted = history(tmp_path, [1.0] * 12 + [1.3] * 12)
+    set_times(planted, range(0, 48, 2))
     planted.toy.path.rename(tmp_path / "elsewhere")
-    rng = np.random.default_rng(1)
-    for number in range(12, 24):
-        commit = f"{number:040x}"
-        path = add(planted.store, commit, [line(commit, 1.3e-3 * float(np.exp(0.01 * rng.standard_normal())), rng)])
-        header = json.loads((path / "run.json").read_text())
-        (path / "run.json").write_text(json.dumps(header | {"created": f"2026-02-{number:02}T00:00:00+00:00"}))
-    for number, commit in enumerate(planted.hashes):
-        (path,) = (planted.store.runs / "box" / commit).glob("*/run.json")
-        path.write_text(
-            json.dumps(json.loads(path.read_text()) | {"created": f"2026-01-{number + 1:02}T00:00:00+00:00"})
-        )
     found = gated(planted)
-    (finding,) = found["findings"]
-    assert finding["commit"] == f"{12:040x}"
-    assert finding["decide"] == ""  # nothing to be checked out
-    assert alarms(planted._replace(hashes=[f"{12:040x}"]), gated(planted, "--base", planted.hashes[3][:8])) == {
-        ("total", 0)
-    }
+    assert alarms(planted, found) == {("total", 12)}
+    assert found["findings"][0]["decide"] == ""  # nothing to be checked out
+    assert alarms(planted, gated(planted, "--base", planted.hashes[3][:8])) == {("total", 12)}
+    assert gated(planted, "--base", planted.hashes[15][:8])["passes"]
 
 
 @pytest.mark.parametrize(

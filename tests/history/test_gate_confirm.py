@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from fiabench.history.gating import ALARM, CLEARED, OF_BOX
-from tests.history.levels import Level, history
+from tests.history.levels import Level, history, set_times
 from tests.history.toy import CRASHES, PLAIN, TWICE
 
 COUNT = 16
@@ -23,8 +23,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 @pytest.mark.parametrize(
     ("text", "newest", "outcome", "verdict"),
     [
-        (PLAIN, 1.9, CLEARED, "equal"),
-        (TWICE, 1.9, ALARM, "slower"),
+        pytest.param(PLAIN, 1.9, CLEARED, "equal", marks=pytest.mark.long),
+        pytest.param(TWICE, 1.9, ALARM, "slower", marks=pytest.mark.long),
         (PLAIN, "error", CLEARED, None),
         (CRASHES, "error", ALARM, "fails"),
     ],
@@ -44,6 +44,7 @@ def test_the_newest_commit_fails_the_gate_where_pairs_say_so_too(
     assert f"**{'Worse, and the code' if code else 'Cleared by measuring in turns'}" in summary.read_text()
 
 
+@pytest.mark.long
 def test_pairs_on_one_box_decide_whose_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The commits are alike, and the stack changed where the history steps."""
     levels: list[Level] = [1.0] * 8 + [1.9] * 8
@@ -69,5 +70,6 @@ def test_what_cannot_be_measured_here_says_so_and_fails_as_it_did(
     other.write_text((tmp_path / "sweep.yaml").read_text().replace("512", "64"))
     said = finding("--machine", "box", "--sweep", str(other))["unconfirmed"]
     assert said == "toy has no such case"
+    set_times(planted, range(0, 32, 2))  # the order of commits that no repository tells
     planted.toy.path.rename(tmp_path / "elsewhere")
     assert finding("--machine", "box")["unconfirmed"] == "the repository is not here"

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 from rich.text import Text
 
-from fiabench.cli import accepting, confirming, gating, history_running, learning
+from fiabench.cli import accepting, confirming, detecting, gating, history_running, learning
 from fiabench.cli import history_tables as tables
 from fiabench.cli.comparing import print_comparison
 from fiabench.cli.ending import run_command
@@ -175,7 +175,8 @@ def upgrade(
 
 
 _OTHERS = (
-    history_running.run, confirming.confirm, confirming.bisect, gating.gate, accepting.accept, learning.learn,
+    history_running.run, confirming.confirm, confirming.bisect, gating.gate, accepting.accept, detecting.detect,
+    learning.learn,
 )  # fmt: skip
 for _command in _OTHERS:
     commands.add_command(_command)

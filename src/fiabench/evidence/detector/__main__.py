@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import json
+import math
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +17,7 @@ from fiabench.evidence.detector import peers
 from fiabench.evidence.detector.kinds import KINDS
 from fiabench.evidence.detector.limit import limits
 from fiabench.evidence.detector.page import Study, page
-from fiabench.evidence.detector.study import AGES, STEPS, Sizes, differing, rates
+from fiabench.evidence.detector.study import AGES, STEPS, Rate, Sizes, differing, rates
 from fiabench.results.environment import commit
 
 _LIMIT_SERIES = 20_000
@@ -39,13 +42,21 @@ def study(sizes: Sizes, otava: str) -> Study:
     scaled = differing(own, KINDS, 60, _SCALED)
     say("the limit")
     source = np.random.default_rng(0)
-    best = {
-        (noise, step): limits(source, float(np.log1p(step)) / noise, 60, AGES, _LIMIT_SERIES)
+    best = [
+        (noise, step, limits(source, math.log1p(step) / noise, 60, AGES, _LIMIT_SERIES))
         for noise in (0.01, 0.02)
         for step in STEPS
-    }
+    ]
     made = (commit(Path(__file__).resolve().parents[4])["commit"] or "unknown")[:10]
     return Study(found, sizes, best, scaled, made, time.monotonic() - begun, bool(otava))
+
+
+def read(document: list[Any]) -> Study:
+    """What `--json` wrote: a study and what is in it, as lists."""
+    rates, sizes, best, (different, total), *rest = document
+    return Study(
+        [Rate(*rate) for rate in rates], Sizes(*sizes), [tuple(one) for one in best], (different, total), *rest
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -57,12 +68,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--others", type=int, default=50, help="series to each other power")
     parser.add_argument("--peers", type=int, default=100, help="series to each rate of another detector")
     parser.add_argument("--otava", default="", metavar="PYTHON", help="the Python of an environment with apache-otava")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="what was found, machine-readable")
+    parser.add_argument("--found", type=Path, metavar="FILE", help="run nothing: the page of what --json wrote")
     parser.add_argument("--write", type=Path, metavar="FILE", help="the page; without it it is printed")
     chosen = parser.parse_args(arguments)
     sizes = Sizes(chosen.nulls, chosen.asked, chosen.others, chosen.peers)
     if min(sizes) < 1:
         parser.error("--nulls, --asked, --others, --peers: allowed: 1 and more")
-    text = page(study(sizes, chosen.otava))
+    found = read(json.loads(chosen.found.read_text(encoding="utf-8"))) if chosen.found else study(sizes, chosen.otava)
+    if chosen.json:
+        chosen.json.write_text(json.dumps(found) + "\n", encoding="utf-8")
+    text = page(found)
     if chosen.write:
         chosen.write.write_text(text, encoding="utf-8")
     else:

@@ -22,8 +22,8 @@ class Study(NamedTuple):
 
     rates: list[Rate]
     sizes: Sizes
-    limits: dict[tuple[float, float], list[float]]
-    """By the noise's standard deviation and the step: the best power at each of AGES."""
+    limits: list[tuple[float, float, list[float]]]
+    """The noise's standard deviation, the step, and the best power at each of AGES."""
     scaled: tuple[int, int]
     """Series whose flags the scale changed, of how many."""
     commit: str
@@ -54,7 +54,8 @@ def page(study: Study) -> str:
     own = study.rates[0].peer
     alarms, powers = _alarm_lines(study, own), _power_lines(study, own)
     parts = [
-        _head(study), _method(), _judged("False alarms", _ALARMS, alarms), _judged("Power that is asked for", _POWER, powers),
+        _head(study), _method(), _judged("False alarms", _ALARMS, alarms),
+        _judged("Power that is asked for", _POWER, powers),
         _scale(study), _tables(study, own), _limit(study, own), _peers(study, own), _left_out(study),
         _misses([*alarms, *powers]),
     ]  # fmt: skip
@@ -62,11 +63,13 @@ def page(study: Study) -> str:
 
 
 _ALARMS = (
-    "Series without any step in which some value was flagged as slower. Sessions of 1 % that the detector is not told of "
+    "Series without any step in which some value was flagged as slower. Sessions of 1 % that the "
+    "detector is not told of "
     "are judged like the others; abstaining counts as no flag."
 )
 _POWER = (
-    "The last 1, 3 and 10 values are 5 % more (at a fifth of the noise a fifth of that, in logarithms); counted are series "
+    "The last 1, 3 and 10 values are 5 % more (at a fifth of the noise a fifth of that, in "
+    "logarithms); counted are series "
     "with an upward flag within three commits of the step. Sessions begin every ten commits, so that the step of ten "
     "commits begins with one."
 )
@@ -76,14 +79,17 @@ def _head(study: Study) -> Iterator[str]:
     yield "# What the detector of steps sees, and what it takes for one"
     yield ""
     yield from _wrapped(
-        "Written by `python -m fiabench.evidence.detector --write docs/detector.md`, which runs everything below: change the "
+        "Written by `python -m fiabench.evidence.detector --write docs/detector.md`, which runs "
+        "everything below: change the "
         "code, not this page. All series are simulated, value = 100 exp(noise), with the detector as it ships and one "
         "setting for everything."
     )
     sizes = study.sizes
     yield ""
-    yield f"- series: {sizes.nulls} to each rate of false alarms, {sizes.asked} to each power that is asked for, {sizes.others} to each"
-    yield f"  other, {sizes.peers} to each rate of another detector"
+    yield from _wrapped(
+        f"- series: {sizes.nulls} to each rate of false alarms, {sizes.asked} to each power that is asked for, "
+        f"{sizes.others} to each other, {sizes.peers} to each rate of another detector"
+    )
     yield f"- commit {study.commit}; took {study.seconds / 60:.1f} minutes"
     yield ""
 
@@ -92,17 +98,26 @@ def _method() -> Iterator[str]:
     yield "## How it decides"
     yield ""
     for text in (
-        "A step is flagged where it explains the series better, by 5 nats of likelihood, than everything else that noise "
-        "does: independent noise; noise that follows its last value, weakly to strongly; slow noise beneath quick; a drift; "
-        "heavy tails, on both sides or mostly upwards; two modes; and with the sessions known, an offset that each session "
-        "has. None of them is chosen: the likelihoods of all are summed, with and without the step, each less a cost. Sizes "
+        "A step is flagged where it explains the series better, by 5 nats of likelihood, than "
+        "everything else that noise "
+        "does: independent noise; noise that follows its last value, weakly to strongly; slow noise "
+        "beneath quick; a drift; "
+        "heavy tails, on both sides or mostly upwards; two modes; and with the sessions known, an "
+        "offset that each session "
+        "has. None of them is chosen: the likelihoods of all are summed, with and without the step, "
+        "each less a cost. Sizes "
         "of noise and step are the series' own, so the scale of the logarithms changes nothing.",
-        "Several steps are looked for one after the other and then judged each beside the others. A step older than ten "
-        "commits has to explain more: it would have been told of when it was new. Where levels that keep changing explain a "
-        "series nearly as well as the steps do, the detector abstains and asks for the sessions' identity or a reference "
+        "Several steps are looked for one after the other and then judged each beside the others. A "
+        "step older than ten "
+        "commits has to explain more: it would have been told of when it was new. Where levels that "
+        "keep changing explain a "
+        "series nearly as well as the steps do, the detector abstains and asks for the sessions' "
+        "identity or a reference "
         "case, and it does so below eight values.",
-        "Over many cases the chance of each is taken from its nats (a likelihood ratio of x is reached by noise once in x at "
-        "most), and the false discovery rate is bounded at 5 % after Benjamini and Hochberg; `history.py detect` judges each "
+        "Over many cases the chance of each is taken from its nats (a likelihood ratio of x is reached "
+        "by noise once in x at "
+        "most), and the false discovery rate is bounded at 5 % after Benjamini and Hochberg; "
+        "`history.py detect` judges each "
         "series by itself unless `--together` is given.",
     ):
         yield from _wrapped(text)
@@ -153,7 +168,8 @@ def _scale(study: Study) -> Iterator[str]:
     yield "## Free of scale"
     yield ""
     yield from _wrapped(
-        f"The logarithms of {total} series of every kind, with a step and without, were multiplied by 0.2 or 5: the flags of "
+        f"The logarithms of {total} series of every kind, with a step and without, were multiplied by "
+        f"0.2 or 5: the flags of "
         f"{different} changed."
     )
     yield ""
@@ -182,13 +198,14 @@ def _limit(study: Study, own: str) -> Iterator[str]:
     yield "## The distance to the limit"
     yield ""
     yield from _wrapped(
-        "Gaussian noise, n = 60. The best possible test knows the noise and the size of the step, but neither its place nor "
-        "the level, and has 1 % false alarms; the detector knows none of that and has to rule out every other kind of noise."
+        "Gaussian noise, n = 60. The best possible test here is that of the greatest likelihood ratio, with 1 % false "
+        "alarms: it knows the noise, but neither the level nor the place nor the size of the step. The detector has to "
+        "find out about the noise, too, and to rule out every other kind."
     )
     yield ""
     yield f"| noise | step | best possible, {', '.join(map(str, AGES))} commits | the detector |"
     yield "|---|---|---|---|"
-    for (noise, step), best in study.limits.items():
+    for noise, step, best in study.limits:
         kind = KINDS[0] if noise == 0.01 else KINDS[1]
         limit = " ".join(f"{100 * power:.0f}" for power in best)
         yield f"| {100 * noise:.0f} % | +{100 * step:.0f} % | {limit} | {_row(study, own, kind, 60, step)} |"
@@ -199,9 +216,12 @@ def _peers(study: Study, own: str) -> Iterator[str]:
     yield "## Beside others"
     yield ""
     yield from _wrapped(
-        "On the same series: false alarms, then power for +5 % after 1, 3 and 10 commits, percent, as each ships. A power "
-        "says little where false alarms are many. `ruptures` is PELT over the mean with a penalty of 3 log n variances of "
-        "the neighbours' differences; as segmentation it was tried and left out, as a sum over kinds of noise decides here "
+        "On the same series: false alarms, then power for +5 % after 1, 3 and 10 commits, percent, as "
+        "each ships. A power "
+        "says little where false alarms are many. `ruptures` is PELT over the mean with a penalty of 3 "
+        "log n variances of "
+        "the neighbours' differences; as segmentation it was tried and left out, as a sum over kinds of "
+        "noise decides here "
         "and not a penalty: one penalty for all kinds gives the alarms below."
     )
     yield ""
@@ -226,12 +246,14 @@ def _left_out(study: Study) -> Iterator[str]:
     yield ""
     if not study.with_otava:
         yield from _wrapped(
-            "- Apache Otava: no environment with it was named. It asks for other versions of numpy than this project is tested "
+            "- Apache Otava: no environment with it was named. It asks for other versions of numpy than "
+            "this project is tested "
             "with; `--otava PYTHON` takes the Python of an environment of its own (the extra `otava`)."
         )
     else:
         yield from _wrapped(
-            "- Apache Otava ran in an environment of its own (the extra `otava`): it asks for other versions of numpy than "
+            "- Apache Otava ran in an environment of its own (the extra `otava`): it asks for other "
+            "versions of numpy than "
             "this project is tested with."
         )
     yield from _wrapped("- Public labelled series: none was at hand under a licence that allows them here.")
@@ -254,11 +276,15 @@ def _why(line: Line) -> str:
     """What is known to keep it from its target."""
     if "told, n = 60" in line.what and line.least is not None and "10 commits" in line.what:
         return (
-            " Why: the step begins with a session, and five sessions before it are all that says how sessions differ. A t "
+            " Why: the step begins with a session, and five sessions before it are all that says how "
+            "sessions differ. A t "
             "test of just this place, with all false alarms spent on it, sees some 70 %."
         )
     if "not told" in line.what:
-        return " Why: six sessions whose levels happen to lie close together but for one are a step to whoever is not told of them."
+        return (
+            " Why: six sessions of which five happen to lie close together are a step to whoever is not told of them; "
+            "what would tell the two apart costs steps in Gaussian noise."
+        )
     return ""
 
 

@@ -6,6 +6,7 @@ import json
 import math
 import subprocess
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -61,7 +62,7 @@ def ruptures(values: np.ndarray, sessions: Sequence[int] | None) -> Answer:
         variance = (1.4826 * float(np.median(np.abs(np.diff(series)))) / math.sqrt(2)) ** 2
         search = rpt.KernelCPD(kernel="linear", min_size=1).fit(series)
         ends = [0, *search.predict(pen=3 * math.log(series.size) * variance)]
-        means = [series[begin:end].mean() for begin, end in zip(ends, ends[1:])]
+        means = [series[begin:end].mean() for begin, end in pairwise(ends)]
         return [end for end, before, after in zip(ends[1:], means, means[1:]) if after > before]
 
     return [upward(np.log(series)) for series in values]

@@ -25,11 +25,12 @@ _MOST = 5
 """Steps that are looked for."""
 _EXACT = 1e-9
 """Of the sum of squares: with less than this left, nothing is."""
-_PRICE, _PRICE_EACH = 6.6, 0.5
-"""Nats that a step has to gain: so many, and so many more for each value. Of series without a step about 1 % have one
-that gains more where neighbours are correlated at 0.7, far fewer with the other kinds of noise of docs/detector.md:
-simulated for 8 to 48 values. Only the levels of sessions are told from steps by nothing but their identity. The longer
-slow noise is watched the more levels it has: hence the second number."""
+_COUNTS = (8, 12, 16, 24, 32, 48)
+_PRICES = (10.4, 12.4, 14.7, 18.2, 21.0, 26.0)
+"""Nats that a step has to gain among so many values: about 1 % of simulated series without a step have one that gains
+more where neighbours are correlated at 0.7, far fewer with the other kinds of noise of docs/detector.md. Slow noise has
+the more levels the longer it is watched. The levels of sessions alone are told from steps by nothing but their
+identity."""
 _COMPATIBLE = 2.0
 """Nats: where a step can be moved for less, it may have begun there too (95 %)."""
 _QUANTILE = 2.0
@@ -60,7 +61,7 @@ class ClearStep:
 
 def price(count: int) -> float:
     """Nats that a step among ``count`` values has to gain."""
-    return _PRICE + _PRICE_EACH * count
+    return float(np.interp(count, _COUNTS, _PRICES))
 
 
 def clear_steps(logs: np.ndarray) -> list[ClearStep]:

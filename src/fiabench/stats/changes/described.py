@@ -70,6 +70,8 @@ def _around(count: int, index: int, others: Sequence[int]) -> tuple[int, int]:
 def visible_change(family: Family, fit: Fit, needed: float) -> float:
     """The smallest lasting increase, in logarithms, that would most likely have been flagged for its ``needed`` nats
     in a series of which, without its steps, the covariances make ``fit``."""
+    if not fit.residual.min():
+        return 0.0  # without its steps the series is always the same
     count = family.place_costs.size + 1
     place = count - min(_LASTING, count // 3)
     lengths = np.array([contrasts.lengths[place - 1] for contrasts in family.contrasts])

@@ -13,7 +13,7 @@ from fiabench.stats.changes import clear
 from fiabench.stats.changes.described import described, visible_change
 from fiabench.stats.changes.fitting import fitted, of_scan, without_steps
 from fiabench.stats.changes.found import THRESHOLD, Change, Detection, History
-from fiabench.stats.changes.given import FEWEST, Given, given
+from fiabench.stats.changes.given import FEWEST, Given, cleaned, given
 from fiabench.stats.changes.noise import Family, known_sessions, unknown_sessions
 from fiabench.stats.changes.scan import scan, standardised
 from fiabench.stats.changes.search import FEWEST_BEFORE, LOOKED_AT, Found, Step, find_steps
@@ -107,28 +107,37 @@ def _judge(batch: Sequence[Given], sessions: tuple[int, ...]) -> list[Detection]
     """Series of one length and one layout of sessions."""
     family = _family(len(batch[0].logs), sessions)
     series = standardised(np.array([one.logs for one in batch]))
-    first = scan(family, np.ascontiguousarray(series.T))
+    clean = cleaned(series)
+    shrunk = clean.std(axis=1)
+    clean = standardised(clean)
+    first = scan(family, np.ascontiguousarray(clean.T))
     promising = first.gains[FEWEST_BEFORE - 1 :].max(axis=0) >= LOOKED_AT
-    found = [find_steps(family, series[i], first, i) if promising[i] else _NOTHING for i in range(len(batch))]
-    wild = set() if sessions else _wild(series, found)
+    found = [
+        find_steps(family, series[i], clean[i], first.gains[:, i]) if promising[i] else _NOTHING
+        for i in range(len(batch))
+    ]
+    wild = set() if sessions else _wild(family, series, found)
     judged = []
     for place, one in enumerate(batch):
         candidates = _changes(family, one, found[place].steps, first.gains[:, place])
         fit = of_scan(family, first.null[:, place], one.logs.size)
-        spread = float(one.logs.std())
+        spread = float(one.logs.std()) * float(shrunk[place])
         cuts = [step.index for step in found[place].steps if step.gain >= NEEDED]
         if cuts:
-            rest = without_steps(series[place], cuts)
+            rest = without_steps(clean[place], cuts)
             fit = fitted(family, rest - rest.mean())
         judged.append(_detection(candidates, place in wild, spread * visible_change(family, fit, NEEDED)))
     return judged
 
 
-def _wild(series: np.ndarray, found: Sequence[Found]) -> set[int]:
+def _wild(family: Family, series: np.ndarray, found: Sequence[Found]) -> set[int]:
     """Which series, of those in which a step would be flagged, are too wild for it."""
     asked = [place for place, one in enumerate(found) if any(step.gain >= NEEDED for step in one.steps)]
     nats = np.array([found[place].nats for place in asked])
-    counts = np.array([sum(step.kept for step in found[place].steps) for place in asked])
+    cuts = [[step.index for step in found[place].steps if step.kept] for place in asked]
+    # How old the steps are is no matter here.
+    nats += np.array([sum(family.place_costs[cut - 1] for cut in places) for places in cuts])
+    counts = np.array([len(places) for places in cuts])
     gains = np.array([max(step.gain for step in found[place].steps) for place in asked])
     return {place for place, wild in zip(asked, are_wild(series[asked], nats, counts, gains)) if wild}
 
@@ -181,32 +190,47 @@ def _judge_windows(one: Given) -> Detection:
     count = one.logs.size
     begins = [*range(0, count - _WINDOW, _WINDOW // 2), count - _WINDOW]
     # More windows find more by chance, each of them.
-    dearer = math.log(len(begins))
+    dearer = math.log(len(begins)) / NEEDED
+    answers = _judge_parts([_part(one, begin) for begin in begins])
     candidates: dict[int, Change] = {}
-    last: Detection | None = None
-    abstaining = 0
-    for number, begin in enumerate(begins):
-        end = begin + _WINDOW
-        labels = one.sessions[begin:end]
-        renumbered = tuple(np.unique(labels, return_inverse=True)[1].tolist()) if labels else ()
-        part = Given(one.places[begin:end], one.logs[begin:end], one.errors[begin:end], renumbered)
-        if part.logs.min() == part.logs.max():
-            last = Detection((), (), (), "", 0.0)
-            continue
-        last = _judge([part], renumbered)[0]
-        abstaining += bool(last.abstains)
+    for number, (begin, answer) in enumerate(zip(begins, answers)):
+        newest = number == len(begins) - 1
         from_here = 0 if number == 0 else _WINDOW // 4
-        to_here = _WINDOW if number == len(begins) - 1 else 3 * _WINDOW // 4
-        inside = set(one.places[begin + from_here : begin + to_here].tolist())
-        for change in last.candidates:
-            if change.index in inside and not last.abstains:
-                score = (change.score * NEEDED - dearer) / NEEDED
-                fresh = change.suspect and number == len(begins) - 1
-                candidates.setdefault(change.index, replace(change, score=score, suspect=fresh))
-    assert last is not None
+        to_here = _WINDOW if newest else 3 * _WINDOW // 4
+        inside = range(int(one.places[begin + from_here]), int(one.places[begin + to_here - 1]) + 1)
+        for change in () if answer.abstains else answer.candidates:
+            if change.index in inside:
+                here = replace(change, score=change.score - dearer, suspect=change.suspect and newest)
+                candidates.setdefault(change.index, here)
+    last = answers[-1]
     found = tuple(candidates[index] for index in sorted(candidates))
-    flags = tuple(change for change in found if change.score >= THRESHOLD)
-    suspects = tuple(change for change in found if change.suspect)
     if last.abstains:
         return Detection((), found, (), last.abstains, None)
+    flags = tuple(change for change in found if change.score >= THRESHOLD)
+    suspects = tuple(change for change in found if change.suspect)
     return Detection(flags, found, suspects, "", last.visible)
+
+
+def _part(one: Given, begin: int) -> Given:
+    """The window from ``begin`` on."""
+    here = slice(begin, begin + _WINDOW)
+    numbers: dict[int, int] = {}
+    sessions = tuple(numbers.setdefault(session, len(numbers)) for session in one.sessions[here])
+    return Given(one.places[here], one.logs[here], one.errors[here], sessions)
+
+
+def _judge_parts(parts: Sequence[Given]) -> list[Detection]:
+    """Windows, those together whose sessions are laid out alike."""
+    answers: dict[int, Detection] = {}
+    alike: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    for place, part in enumerate(parts):
+        nothing = _not_judged(part)
+        if nothing:
+            answers[place] = nothing
+        else:
+            alike[part.sessions].append(place)
+    for sessions, places in alike.items():
+        for begin in range(0, len(places), _BATCH):
+            batch = places[begin : begin + _BATCH]
+            answers.update(zip(batch, _judge([parts[place] for place in batch], sessions)))
+    return [answers[place] for place in range(len(parts))]

@@ -12,6 +12,10 @@ from fiabench.stats.changes.found import History
 
 FEWEST = 8
 """Values from which on a step can be told from noise at all."""
+_HALF, _FAR = 3, 5.0
+"""Values to either side that make a running median, and its robust standard deviations that are far from it."""
+_PLACES, _SURE = 64, 3.0
+"""Places of a step that the slope over a reference is fitted beside, and its standard errors that are beyond chance."""
 _TO_DEVIATION = 2 * 1.96
 """Standard deviations in the width of an interval at 95 %."""
 
@@ -99,34 +103,57 @@ def _steadied(logs: np.ndarray, errors: np.ndarray) -> np.ndarray:
 
 
 def _explained_by(reference: np.ndarray, logs: np.ndarray, sessions: Sequence[int]) -> np.ndarray:
-    """What of ``logs`` moves with the reference: its deviations, times the slope of differences between neighbours.
+    """What of ``logs`` moves with the reference: its deviations, times the slope of the least squares.
 
-    Differences, because a step of the series' own falls into one of them; bounded, lest that one decide. Where the
-    two do not move together beyond chance, nothing is taken out. A missing reference is that of its session, or none.
+    The slope is fitted together with the best single step, lest a step of the series' own be taken for the box's; by
+    values that outliers are taken out of. Where the two do not move together beyond chance, nothing is taken out. A
+    missing reference is the mean of its session's, or none.
     """
     known = np.isfinite(reference) & (reference > 0)
-    if known.sum() < FEWEST:
+    if known.sum() < FEWEST or logs.size < FEWEST:
         return np.zeros(logs.size)
     moods = np.where(known, np.log(np.where(known, reference, 1.0)), math.nan)
-    if sessions:
-        numbers = np.asarray(sessions)
-        for number in np.unique(numbers):
-            inside = (numbers == number) & known
-            if inside.any():
-                moods[numbers == number] = np.where(
-                    np.isnan(moods[numbers == number]), moods[inside].mean(), moods[numbers == number]
-                )
-    moods = np.where(np.isnan(moods), np.nanmedian(moods), moods) - np.nanmedian(moods)
-    own, beside = _bounded(np.diff(logs)), _bounded(np.diff(moods))
-    power = float(beside @ beside)
-    if not power:
-        return np.zeros(logs.size)
-    slope = float(own @ beside) / power
-    together = slope * math.sqrt(power / max(float(own @ own), 1e-300))
-    return moods * min(max(slope, 0.0), 1.0) if together * math.sqrt(own.size) > 2.0 else np.zeros(logs.size)
+    numbers = np.asarray(sessions) if sessions else np.arange(logs.size)
+    for number in np.unique(numbers[~known]):
+        inside = numbers == number
+        if (inside & known).any():
+            moods[inside & ~known] = moods[inside & known].mean()
+    moods = np.where(np.isnan(moods), np.nanmedian(moods), moods)
+    moods = cleaned(moods) - moods.mean()
+    own = cleaned(logs)
+    # Everything but the level is projected onto what a step at each place leaves over.
+    cuts = np.unique(np.linspace(1, logs.size - 1, _PLACES).astype(int))
+    slopes = [_slope(own, moods, cut) for cut in cuts]
+    slope, sure, _ = min(slopes, key=lambda fit: fit[2])
+    return moods * min(max(slope, 0.0), 1.0) if sure > _SURE else np.zeros(logs.size)
 
 
-def _bounded(differences: np.ndarray) -> np.ndarray:
-    """Differences, none beyond four robust standard deviations (where most are 0, beyond four mean ones)."""
-    spread = 1.4826 * float(np.median(np.abs(differences))) or float(np.abs(differences).mean())
-    return np.clip(differences, -4 * spread, 4 * spread)
+def _slope(own: np.ndarray, moods: np.ndarray, cut: int) -> tuple[float, float, float]:
+    """The slope of ``own`` over ``moods`` beside a step at ``cut``, in its standard errors, and what is left."""
+    y, x = own.copy(), moods.copy()
+    for part in (slice(0, cut), slice(cut, None)):
+        y[part] -= y[part].mean()
+        x[part] -= x[part].mean()
+    power = float(x @ x)
+    if power <= 1e-18:
+        return 0.0, 0.0, float(y @ y)
+    slope = float(x @ y) / power
+    left = float((y - slope * x) @ (y - slope * x))
+    error = math.sqrt(max(left, 1e-30) / max(y.size - 3, 1) / power)
+    return slope, slope / error, left
+
+
+def cleaned(logs: np.ndarray) -> np.ndarray:
+    """``logs`` [..., n] with single values that are far off drawn towards the running median, lest they hide a
+    step. The newest stay: they may be one."""
+    count = logs.shape[-1]
+    if count < FEWEST:
+        return logs
+    padded = np.concatenate([logs[..., _HALF:0:-1], logs, logs[..., -2 : -_HALF - 2 : -1]], axis=-1)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * _HALF + 1, axis=-1)
+    middle = np.median(windows, axis=-1)
+    apart = logs - middle
+    reach = _FAR * 1.4826 * np.median(np.abs(apart), axis=-1, keepdims=True)
+    near = middle + np.clip(apart, -reach, reach)
+    near[..., -_HALF:] = logs[..., -_HALF:]
+    return np.where(reach > 0, near, logs)

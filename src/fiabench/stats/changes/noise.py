@@ -20,14 +20,14 @@ WANDERING = ((0.9, 0.4), (0.97, 0.4), (0.97, 1.5))
 """Slow noise beneath quick: the slow one's correlation of neighbours, and the quick one's variance relative to its."""
 OFFSETS = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0)
 """Standard deviations of what the values of one session share, relative to the noise within."""
-COST_TREND, COST_AUTOREGRESSIVE, COST_WANDERING = 1.7, 1.2, 2.0
+COST_TREND, COST_AUTOREGRESSIVE, COST_WANDERING = 1.8, 1.0, 2.0
 """In nats: by how much an explanation has to be better than independent noise to weigh as much."""
 COST_OFFSETS = 2.0
 """Times the logarithm of an offset's ratio: sessions usually differ by as much as their values, seldom by far more."""
-YOUNG, COST_AGE = 10.0, 3.5
+YOUNG, COST_AGE = 10.0, 4.5
 """A step older than YOUNG values costs COST_AGE nats for each factor e: it would have been told of when it was new."""
-FAVOUR_NEWEST = 0.2
-"""Nats by which the newest value is looked at more kindly: it is what a commit is asked about."""
+NEWEST, COST_NOT_NEWEST = 3, 0.5
+"""A step older than NEWEST values costs so many nats more: the newest commits are what is asked about."""
 SHORT, COST_SHORT = 50, 0.9
 """Fewer values leave it open how neighbours hang together: each step costs so many nats more."""
 COST_SESSIONS = 2.5
@@ -76,7 +76,7 @@ class Family:
     """[n]: the session of each value where they are known, else empty."""
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=4)
 def unknown_sessions(count: int) -> Family:
     """For ``count`` values of which nothing is known but their order."""
     lags = np.abs(np.subtract.outer(np.arange(count), np.arange(count)))
@@ -84,11 +84,11 @@ def unknown_sessions(count: int) -> Family:
     covariances += [(r**lags, COST_AUTOREGRESSIVE) for r in AUTOREGRESSIVE]
     covariances += [(r**lags + part * np.eye(count), COST_WANDERING) for r, part in WANDERING]
     ages = count - np.arange(1, count)
-    place_costs = COST_AGE * np.log(np.maximum(1.0, ages / YOUNG)) - FAVOUR_NEWEST * (ages == 1)
+    place_costs = COST_AGE * np.log(np.maximum(1.0, ages / YOUNG)) + COST_NOT_NEWEST * (ages > NEWEST)
     return _family(covariances, place_costs + COST_SHORT * (count < SHORT), ())
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=4)
 def known_sessions(labels: tuple[int, ...]) -> Family:
     """For values of which it is known in which session, numbered, each was measured."""
     sessions = np.asarray(labels)

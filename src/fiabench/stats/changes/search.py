@@ -11,12 +11,14 @@ import numpy as np
 from fiabench.stats.changes.explaining import explained
 from fiabench.stats.changes.fitting import fitted, without_steps
 from fiabench.stats.changes.noise import Family
-from fiabench.stats.changes.scan import Scan, scan
+from fiabench.stats.changes.scan import scan
 
 LOOKED_AT = 2.0
 """Nats that a place has to gain in the first scan, where noise is Gaussian, to be looked at more closely."""
 KEPT = 3.0
 """Nats that a step has to gain to count as one while others are looked for: well below what is flagged."""
+TWO_KEPT = 15.0
+"""Nats that two steps have to gain together to count where neither does alone."""
 MOST_STEPS = 8
 _PLACES = 4
 """So many places of a scan are looked at closely."""
@@ -50,10 +52,9 @@ class Found(NamedTuple):
     """How well the kept ones explain the series; nan where none is."""
 
 
-def find_steps(family: Family, series: np.ndarray, first: Scan, column: int) -> Found:
-    """The steps of ``series`` [n], standardised, and other places that were looked at, by index; ``first`` is the scan
-    without any step, of which ``column`` is this series'."""
-    gains = first.gains[:, column]
+def find_steps(family: Family, series: np.ndarray, clean: np.ndarray, gains: np.ndarray) -> Found:
+    """The steps of ``series`` [n], standardised, and other places that were looked at. ``clean`` is the same
+    without values that are far off, and ``gains`` are those of its scan without any step."""
     kept: list[int] = []
     seen: dict[int, float] = {}
     nats = math.nan
@@ -65,15 +66,28 @@ def find_steps(family: Family, series: np.ndarray, first: Scan, column: int) -> 
         closer = levels[1:] - levels[0]
         seen.update({place: float(gain) for place, gain in zip(places, closer) if not kept or place not in seen})
         best = int(closer.argmax())
+        added = [places[best]]
+        nats_with = float(levels[best + 1])
         if closer[best] < KEPT:
-            break
-        kept.append(places[best])
-        nats = float(levels[best + 1])
-        gains = _given(family, series, kept)
+            # Two steps may hide each other: alone, neither looks like one beside a drift.
+            second = _places(_given(family, clean, [*kept, *added]), [*kept, *added])[:1]
+            if not second:
+                break
+            nats_with = float(explained(family, series, [[*kept, *added, *second]])[0])
+            if nats_with - levels[0] < TWO_KEPT:
+                break
+            added += second
+            seen[second[0]] = nats_with - float(levels[best + 1])
+        kept += added
+        nats = nats_with
+        gains = _given(family, clean, kept)
     final = {place: seen[place] for place in kept}
     if len(kept) > 1:
         final, nats = _pruned(family, series, kept)
-    others = {place: gain for place, gain in seen.items() if all(abs(place - cut) >= _APART for cut in final)}
+    # Whatever a place gained by itself: beside the kept ones it gains less than they had to.
+    others = {
+        place: min(gain, KEPT) for place, gain in seen.items() if all(abs(place - cut) >= _APART for cut in final)
+    }
     found = [Step(cut, gain, True) for cut, gain in final.items()]
     found += [Step(place, gain, False) for place, gain in others.items()]
     return Found(sorted(found, key=lambda step: step.index), nats)

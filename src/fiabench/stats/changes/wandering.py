@@ -19,11 +19,12 @@ LASTING = 10.0
 """How many values a level lasts on average."""
 SPREADS = (1.0, 2.5, 6.0)
 """Standard deviations of the levels, relative to the noise within."""
-MARGIN, MARGIN_OF_GAIN, MOST_MARGIN = 5.5, 0.4, 12.0
+MARGIN, MARGIN_OF_GAIN, MOST_MARGIN = 5.0, 0.4, 12.0
 """Nats by which a step has to explain a series better than levels that keep changing, which explain it, too: the more
 of them the more it gains, up to the last, as large levels beside small ones are few."""
-COST_FURTHER_STEP = 7.0
-"""Nats, for each step but one: that there is one is what is asked, that there are several is seldom."""
+COST_FURTHER_STEP = 420.0
+"""Nats times values, for each step but one: that there is one is what is asked, that there are several in few values
+is seldom."""
 _ENOUGH = 40
 """In fewer values levels that keep changing look like a step, and the other way round."""
 _LONGEST = 80
@@ -73,4 +74,4 @@ def are_wild(series: np.ndarray, nats: np.ndarray, steps: np.ndarray, gains: np.
     if not len(series) or series.shape[1] < _ENOUGH:
         return np.zeros(len(series), dtype=bool)
     margin = np.minimum(MARGIN + MARGIN_OF_GAIN * gains, MOST_MARGIN)
-    return np.asarray(levels_explain(series) > nats - COST_FURTHER_STEP * (steps - 1) - margin)
+    return np.asarray(levels_explain(series) > nats - COST_FURTHER_STEP / series.shape[1] * (steps - 1) - margin)
