@@ -24,6 +24,7 @@ from fiabench.history.pairs import Pairing
 from fiabench.history.repository import Repository
 from fiabench.results.rundir import Run
 from fiabench.stats.compare import RELEVANT
+from fiabench.workers.machine import find_machine
 
 _OF_FAILURES = "total"
 """What is measured where it matters whether there is something to measure."""
@@ -98,7 +99,7 @@ class Pairs:
             place, profile = _sweep_of(self.chosen, run)
             sweep = load_sweep(find_sweep(place), profile)
         project = _project_of(finding, sweep.projects) or project_in(sweep, "", None) if store.outside else ""
-        return Subject(repository, sweep, profile, project, metric, self.device)
+        return Subject(repository, sweep, profile, project, metric, find_machine(self.device))
 
 
 def confirm_command(chosen: Chosen, finding: Finding) -> str:
