@@ -145,7 +145,7 @@ def digest(run: Run, key: str) -> tuple[Digest, dict[str, dict[str, Any]]]:
         name = key_of(line.id)
         cases[name] = {"id": line.id, "case": line.case}
         lines.append({"case": name, "status": line.status} | _said(line))
-    header = {name: run.header.get(name) for name in ("created", "finished", "environment", "options")}
+    header: dict[str, Any] = {name: run.header.get(name) for name in ("created", "finished", "environment", "options")}
     sweep = run.header.get("sweep")
     header["commit"] = _commit(run)
     told: dict[str, Any] = sweep if isinstance(sweep, dict) else {}
