@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from fiabench.asv_plugin.commit import Request, measure, read_note
-from fiabench.asv_plugin.view import read_reasons, read_views
+from fiabench.asv_plugin.view import read_views
 from fiabench.results.rundir import RunDirectory, read_run
 from tests.asv.test_handover import ON_ONE, line
 
@@ -78,7 +78,6 @@ def test_what_another_commits_engine_measured_counts_for_nothing(tmp_path: Path)
     assert answer.run is None
     assert "another than this checkout's" in answer.reason
     assert read_views(asked.folder) == ({}, [])
-    assert read_reasons(asked.folder) == [answer.reason]
     assert len(list(asked.folder.glob("*.rejected/*/run.json"))) == 1  # for whoever wants to know
 
 

@@ -8,9 +8,9 @@ import pytest
 from rich.console import Console
 
 from fiabench.cli.planning import shape_on_rank
-from fiabench.cli.progress import label, varying
 from fiabench.cli.table import section_tables
 from fiabench.results import pivot
+from fiabench.results.naming import label, varying
 from tests.results.samples import measurement
 from tests.ulysses.points import exchange_alone, make_case
 

@@ -14,7 +14,6 @@ from fiabench.asv_plugin.names import METRICS
 from fiabench.asv_plugin.placing import asked_case, place
 from fiabench.asv_plugin.placing import metrics as metrics_of
 from fiabench.cases.errors import InputError
-from fiabench.results.environment import said_of
 from fiabench.results.measurement import Measurement
 from fiabench.results.rundir import HEADER, Run, read_run
 
@@ -129,34 +128,3 @@ def _together(sessions: list[Handed]) -> Handed:
 
 def _added(before: Handed, now: Handed) -> Handed:
     return before + now if isinstance(before, list) and isinstance(now, list) else now
-
-
-def read_ran(runs: Path) -> list[str]:
-    """What the newest of a machine's run directories that can be read ran on, `runs/<commit>/<time>`, in words."""
-    directories = [path.parent for path in runs.glob(f"*/*/{HEADER}")]
-    for directory in sorted(directories, key=lambda path: path.name, reverse=True):
-        try:
-            run = read_run(directory)
-        except InputError:
-            continue  # the next commit's export names it
-        lines = [line for line in run.lines if line.measured]
-        return list(dict.fromkeys(said_of(run.environment, bool(line.timing.get("emulated"))) for line in lines))
-    return []
-
-
-def read_reasons(folder: Path) -> list[str]:
-    """Why something of a commit failed, each reason once, with the first case that has it; the newest run's first."""
-    found: dict[str, str] = {}
-    for path in sorted(folder.glob("*.failed"), reverse=True):
-        found.setdefault(path.read_text(encoding="utf-8", errors="replace").strip(), "")
-    for directory in sorted((path for path in folder.glob("*") if (path / HEADER).exists()), reverse=True):
-        try:
-            lines = read_run(directory).lines
-        except InputError as error:
-            found.setdefault(str(error), "")
-            continue
-        for line in lines:
-            if line.failed:
-                placed = place(line.point, "")
-                found.setdefault(f"{line.status}: {line.reason}", f"{placed.length}, {placed.shard}: ")
-    return [where + why for why, where in found.items()]

@@ -12,13 +12,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fiabench.cli.progress import label, varying
 from fiabench.history.acceptance import Acceptances, Entry
 from fiabench.history.blame import BOX
 from fiabench.history.detecting import Judged, LevelChange
 from fiabench.history.series import Point, Series
 from fiabench.results import units
 from fiabench.results.metrics import METRICS
+from fiabench.results.naming import label, varying
 from fiabench.results.words import essence
 
 _BLOCKS, _PLAIN = "▁▂▃▄▅▆▇█", "_.-~=+*#"

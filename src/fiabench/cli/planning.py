@@ -18,8 +18,8 @@ from rich.text import Text
 from fiabench.cases import costs
 from fiabench.cases.case import Case
 from fiabench.cases.expand import LeftOut
-from fiabench.cli.progress import label, varying
 from fiabench.results import units
+from fiabench.results.naming import label, varying
 from fiabench.workers.coordinator import estimate_seconds
 from fiabench.workers.machine import Machine
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
 from itertools import accumulate
 from types import TracebackType
 
@@ -16,10 +15,10 @@ from rich.text import Text
 from fiabench.cases.case import Case
 from fiabench.results import cells, units, words
 from fiabench.results.measurement import FAILED, Measurement
+from fiabench.results.naming import label, varying
 from fiabench.workers.coordinator import Coordinator
 
 _LAST = 8
-_IN_EVERY_LABEL = ("op", "exchange", *words.SHARDING)
 _STYLES = {"ok": "green", "unsettled": "yellow"}
 
 
@@ -108,20 +107,3 @@ class RunProgress:
             summary = " · ".join(cells.cell(measurement)[:3])
             table.add_row(Text(name), Text(measurement.status, style), Text(summary, no_wrap=True))
         return Group(table, self._bar)
-
-
-def varying(cases: Sequence[Case]) -> list[str]:
-    """The fields that tell ``cases`` apart, beside those that every label has."""
-    return [name for name in words.varying(cases, words.FIELDS) if name not in _IN_EVERY_LABEL]
-
-
-def label(case: Case, beside: Sequence[str]) -> str:
-    """A case in a few words, for a person who knows the sweep; ``beside`` are fields in which its cases differ."""
-    names = [words.FIELDS[name].common(words.FIELDS[name].read(case)) for name in beside]
-    if case.measure == "exchange":
-        return " ".join(filter(None, [f"all-to-all {units.size(case.exchange_bytes)} u{case.ulysses}", *names]))
-    tokens = f"{case.seq_len_q:,} tokens"
-    if case.seq_len_kv != case.seq_len_q:
-        tokens = f"{case.seq_len_q:,} x {case.seq_len_kv:,} tokens"
-    exchange = "" if case.exchange == "none" else case.exchange
-    return " ".join(filter(None, [case.op, tokens, case.head_shard.replace(" ", ""), exchange, *names]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import traceback
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from types import ModuleType
@@ -41,17 +42,17 @@ def load_figures(plots_dir: Path) -> dict[str, ModuleType]:
     return {name: _load(path) for name, path in figure_files(plots_dir).items()}
 
 
-def draw_all(run: Run, plots_dir: Path, out_dir: Path) -> list[Drawn]:
-    """Draws every figure of ``plots_dir`` into ``out_dir`` as SVG and PNG.
+def draw_all(run: Run, plots_dir: Path, out_dir: Path, formats: Sequence[str] = FORMATS) -> list[Drawn]:
+    """Draws every figure of ``plots_dir`` into ``out_dir``, as SVG and PNG where no other ``formats`` are named.
 
     A figure that raises costs itself only. Files of an earlier drawing are replaced, or removed where a figure now has
     nothing to draw. Raises OSError where ``out_dir`` cannot be written.
     """
     drawings = []
     for name, path in figure_files(plots_dir).items():
-        targets = [out_dir / f"{name}.{suffix}" for suffix in FORMATS]
+        targets = [out_dir / f"{name}.{suffix}" for suffix in formats]
         try:
-            contents = _render(_load(path), run)
+            contents = _render(_load(path), run, formats)
         except Exception as error:
             for target in targets:
                 target.unlink(missing_ok=True)
@@ -65,8 +66,8 @@ def draw_all(run: Run, plots_dir: Path, out_dir: Path) -> list[Drawn]:
     return drawings
 
 
-def _render(module: ModuleType, run: Run) -> list[bytes]:
-    """The figure in each of FORMATS, drawn in full before anything is written."""
+def _render(module: ModuleType, run: Run, formats: Sequence[str]) -> list[bytes]:
+    """The figure in each of ``formats``, drawn in full before anything is written."""
     from fiabench.figures import style
 
     with style.applied():
@@ -76,7 +77,7 @@ def _render(module: ModuleType, run: Run) -> list[bytes]:
         for axes in figure.axes:  # the layout's solver differs in the last bit from one process to the next
             left, bottom, width, height = (round(number, 10) for number in axes.get_position().bounds)
             axes.set_position((left, bottom, width, height))
-        return [_encoded(figure, suffix) for suffix in FORMATS]
+        return [_encoded(figure, suffix) for suffix in formats]
 
 
 def _encoded(figure: Figure, suffix: str) -> bytes:

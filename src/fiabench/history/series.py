@@ -42,10 +42,10 @@ class Measured(NamedTuple):
     measurement: Measurement
     stack: dict[str, str]
     """What it ran on: fact to value, `torch` to `2.5.1`."""
-    ran: str
-    """The same in words, and what it must not be taken for."""
     sitting: int
     """Which of the machine's sittings the run is of: runs that followed each other without a break, counted from 0."""
+    ran: str
+    """See :attr:`Point.ran`."""
 
 
 class Point(NamedTuple):
@@ -143,12 +143,12 @@ def _add(series: Series, commit: Commit, lines: list[Measured], attempts: list[A
     before = next((point.stack for point in reversed(series.points) if point.stack), {})
     if lines:
         *elsewhere, newest = lines
-        measurement, stack, ran, sitting = newest
+        measurement, stack, sitting, ran = newest
         changes = differences(before, stack) if before else []
         status, reason = measurement.status, measurement.reason
         point = Point(commit, status, reason, measurement, stack, changes, ran, sitting, tuple(elsewhere))
     elif reason := next((attempt.reason for attempt in reversed(attempts) if attempt.reason), ""):
-        point = Point(commit, NOTHING, reason, None, {}, [])
+        point = Point(commit, NOTHING, reason, None, {}, [], "")
     else:
         return  # measured by a sweep that does not have the case
     series.points.append(point)
@@ -161,9 +161,9 @@ def _lines(attempts: list[Attempt], sittings: dict[Path, int], outside: bool) ->
         if attempt.run:
             stack = stack_of(attempt.run.environment, outside)
             for measurement in attempt.run.measurements:
-                ran = said_of(attempt.run.environment, bool(measurement.timing.get("emulated")))
                 others = [other for other in found.get(measurement.id, []) if other.stack != stack]
-                found[measurement.id] = [*others, Measured(measurement, stack, ran, sittings[attempt.path])]
+                ran = said_of(attempt.run.environment, bool(measurement.timing.get("emulated")))
+                found[measurement.id] = [*others, Measured(measurement, stack, sittings[attempt.path], ran)]
     return found
 
 
@@ -225,6 +225,8 @@ def stack_of(environment: dict[str, Any], engine: bool) -> dict[str, str]:
 
 def differences(before: dict[str, str], now: dict[str, str]) -> list[tuple[str, str, str]]:
     """Fact, value before, value now; `none` for what is not there."""
+    if before == now:
+        return []  # as nearly always
     names = dict.fromkeys([*before, *now])
     return [(name, before.get(name, "none"), now.get(name, "none")) for name in names
             if before.get(name) != now.get(name)]  # fmt: skip

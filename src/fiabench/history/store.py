@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -172,8 +172,13 @@ class Store:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{datetime.now():{TIME}}{FAILED}").write_text(f"{reason}\n", encoding="utf-8")
 
-    def attempts(self, machine: str = "", commit: str = "") -> tuple[list[Attempt], list[str]]:
-        """What lies in the run directories, by machine, commit and time, and what of it cannot be read, in words."""
+    def attempts(
+        self, machine: str = "", commit: str = "", read: Callable[[Path], Run] = read_run
+    ) -> tuple[list[Attempt], list[str]]:
+        """What lies in the run directories, by machine, commit and time, and what of it cannot be read, in words.
+
+        ``read`` raises InputError for what it cannot read.
+        """
         found, unreadable = [], []
         for folder in sorted(self.runs.glob(f"{machine or '*'}/{commit or '*'}")):
             if not _HASH.fullmatch(folder.name):
@@ -181,7 +186,7 @@ class Store:
             for path in sorted({_directory(path) for path in folder.iterdir() if _is_attempt(path)}):
                 reason = _reason(path)
                 try:
-                    run = read_run(path) if (path / HEADER).exists() else None
+                    run = read(path) if (path / HEADER).exists() else None
                 except InputError as error:
                     unreadable.append(str(error))
                     run, reason = None, reason or str(error)

@@ -1,0 +1,136 @@
+"""What was read is kept, so that the next time only what is new is read: by path, size and time of the run's files."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fiabench.cases.errors import InputError
+from fiabench.dashboard import digest as digests
+from fiabench.dashboard import samples
+from fiabench.dashboard.digest import COLUMNS, Digest
+from fiabench.dashboard.script import key_of
+from fiabench.results.rundir import CASES, HEADER, Run
+
+_FORMAT = f"5 {' '.join(COLUMNS)}"
+"""Of what is kept: changes with what a digest holds and with the metrics, so that all is read again."""
+_INDEX, _PART = "kept.json", ".part"
+
+
+class Keeper:
+    """Reads run directories, each once. Its folder holds `digests/` and `samples/`; whoever removes it loses time."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.notices: list[str] = []
+        """What was passed over in the runs that were asked for, in words."""
+        self.read_now: list[Path] = []
+        """The runs that were not kept yet."""
+        self._asked: dict[str, dict[str, Any]] = {}
+        kept = self._read_index()
+        self._known: dict[str, dict[str, Any]] = kept.get("runs", {})
+        self._cases: dict[str, dict[str, Any]] = kept.get("cases", {})
+        self._checked: dict[str, dict[str, Any]] = {}
+        self._grown = False
+
+    def _read_index(self) -> dict[str, Any]:
+        try:
+            kept = json.loads((self.folder / _INDEX).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}  # nothing yet, or cut short: everything is read again
+        return kept if isinstance(kept, dict) and kept.get("format") == _FORMAT else {}
+
+    def read(self, path: Path) -> Run:
+        """The run in ``path`` without its samples. Raises InputError where it cannot be used."""
+        place = str(path.absolute())
+        stamp = _stamp(path)
+        known = self._known.get(place)
+        if known is not None and known["stamp"] != stamp:
+            known = None
+        found = self._load(known["key"], path) if known and "key" in known else None
+        if known is None or ("key" in known and found is None):  # new, or somebody removed what was kept
+            known = self._take(path, stamp)
+            found = self._load(known["key"], path) if "key" in known else None
+        self._asked[place] = known
+        self.notices += known["notices"]
+        if found is None:
+            raise InputError.plain(known["problem"])
+        return found
+
+    def samples(self, key: str) -> Path:
+        """The folder with the files that the page loads of a run."""
+        return self.folder / "samples" / key
+
+    @property
+    def keys(self) -> list[str]:
+        """Of all runs that were asked for and can be read."""
+        return [known["key"] for known in self._asked.values() if "key" in known]
+
+    def _take(self, path: Path, stamp: list[Any]) -> dict[str, Any]:
+        self.read_now.append(path)
+        self._grown = True
+        try:
+            run, notices = digests.read(path, self._checked)
+        except InputError as error:
+            return {"stamp": stamp, "notices": [], "problem": str(error)}
+        key = key_of(str(path.absolute()), *map(str, stamp))
+        found, cases = digests.digest(run, key)
+        self._cases |= cases
+        samples.write(self.samples(key), run, found)
+        folder = self.folder / "digests"
+        folder.mkdir(parents=True, exist_ok=True)
+        np.save(folder / f"{key}.npy", found.values, allow_pickle=False)
+        content = {"header": found.header, "lines": found.lines}
+        _write(folder / f"{key}.json", json.dumps(content, separators=(",", ":")))
+        return {"stamp": stamp, "notices": notices, "key": key}
+
+    def _load(self, key: str, path: Path) -> Run | None:
+        """None where what was kept is not whole."""
+        folder = self.folder / "digests"
+        try:
+            content = json.loads((folder / f"{key}.json").read_bytes())
+            values = np.load(folder / f"{key}.npy", allow_pickle=False)
+        except (OSError, ValueError, EOFError):
+            return None
+        if not (self.samples(key) / "values.js").exists() or len(values) != len(content["lines"]):
+            return None
+        return Digest(key, content["header"], content["lines"], values).run(path, self._cases)
+
+    def close(self) -> None:
+        """Notes what is kept, and removes what nobody asked for: runs that are gone or have grown since."""
+        if not self._grown and self._asked.keys() == self._known.keys():
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        content = {"format": _FORMAT, "runs": self._asked, "cases": self._cases}
+        _write(self.folder / _INDEX, json.dumps(content, separators=(",", ":")))
+        kept = set(self.keys)
+        for folder in (self.folder / "samples").glob("*"):
+            if folder.name not in kept:
+                shutil.rmtree(folder)
+        for file in (self.folder / "digests").glob("*"):
+            if file.stem not in kept:
+                file.unlink()
+
+
+def _stamp(path: Path) -> list[Any]:
+    """Size and time of what the run consists of."""
+    found: list[Any] = []
+    for name in (HEADER, CASES):
+        try:
+            about = os.stat(path / name)
+            found += [about.st_size, about.st_mtime_ns]
+        except OSError:
+            found += [None, None]
+    return found
+
+
+def _write(path: Path, text: str) -> None:
+    """The file whole, or as it was before."""
+    draft = path.with_name(path.name + _PART)
+    draft.write_text(text, encoding="utf-8", errors="backslashreplace")
+    draft.replace(path)

@@ -1,0 +1,284 @@
+"""What the newest commit of each machine shows: heat map, phases, throughput, and the box."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from fiabench.dashboard.casefiles import name_of, safe
+from fiabench.dashboard.changes import case_link
+from fiabench.dashboard.digest import COLUMNS
+from fiabench.dashboard.markup import bar, csv_link, row, table, text
+from fiabench.dashboard.model import Model, facts
+from fiabench.history.series import Point, Series
+from fiabench.results import stack, units, words
+from fiabench.results.environment import is_simulated
+from fiabench.results.measurement import Measurement
+from fiabench.results.metrics import METRICS
+from fiabench.results.naming import varying
+from fiabench.results.rundir import Run
+
+FLOPS = (
+    "FLOPs of one rank's kernel: 2 x batch x heads x (query, key) pairs that the mask lets see each other x (dim of "
+    "keys + dim of values); softmax does not count. MFU is that rate over the device's dense peak for the dtype. "
+    "busbw is a rank's buffer / transfer x (P - 1) / P, as nccl-tests have it; waiting for a late rank is not in it."
+)
+_PEAK = "No peak is known of this device, so that there is no MFU."
+_LINK = "The link's bandwidth is known of simulated devices alone: elsewhere hold busbw against the box's data sheet."
+
+
+def variants(model: Model) -> dict[str, str]:
+    """By case id what tells it from its like, beside length and head shard: a heat map is made for each."""
+    cases = {series.id: series.case for series in model.series}
+    apart = [name for name in varying(list(cases.values())) if name != "dtype"]
+    return {
+        name: " ".join(filter(None, ["all-to-all alone" if case.measure == "exchange" else case.op, case.dtype,
+                                     *(words.FIELDS[one].common(words.FIELDS[one].read(case)) for one in apart)]))
+        for name, case in cases.items()
+    }  # fmt: skip
+
+
+def heat_map(model: Model, metric: str) -> str:
+    """The section with a table for each variant and machine, of ``metric``; scripts put any other in its place."""
+    of_variant = variants(model)
+    made: dict[tuple[str, str], list[Series]] = {}
+    for series in model.series:
+        made.setdefault((series.machine, of_variant[series.id]), []).append(series)
+    body = "".join(_heat_table(model, metric, *key, found) for key, found in made.items())
+    return (
+        '<section id="heat"><h2>Heat map</h2><form id="heat-controls" hidden></form>'
+        f'<p id="heat-said">{text(METRICS[metric].label)} at the newest commit: sequence length by head shard.</p>'
+        f'<div id="heat-tables">{body}</div>{csv_link("csv/latest.csv", "every metric at the newest commit")}</section>'
+    )
+
+
+def _heat_table(model: Model, metric: str, machine: str, variant: str, found: list[Series]) -> str:
+    cells: dict[tuple[int, str], list[str]] = {}
+    for series in found:
+        known = facts(series.case, model.lengths)
+        said = _newest(series.points[-1], metric)
+        cells.setdefault((int(known["seq"]), str(known["shard"])), []).append(
+            f'<a data-case="{name_of(series)}" href="cases/{name_of(series)}.html">{text(said)}</a>'
+        )
+    lengths = sorted({length for length, _ in cells})
+    shards = list(dict.fromkeys(str(facts(series.case, model.lengths)["shard"]) for series in found))
+    rows = [
+        row([f"{length:,}", *("<br>".join(cells.get((length, shard), [])) for shard in shards)]) for length in lengths
+    ]
+    return table(["tokens", *shards], rows, f"{variant} on {machine}", ' class="heat"')
+
+
+def _newest(point: Point, metric: str) -> str:
+    value = point.value(metric)
+    if value is None:
+        return "-" if point.measured else point.status.replace("_", " ")
+    return units.human(value.value, METRICS[metric].unit)
+
+
+def latest_csv(model: Model) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    names = list(COLUMNS)
+    writer.writerow(
+        ["machine", "case", "label", "commit", "status", "ran", *(f"{name} [{METRICS[name].unit}]" for name in names)]
+    )
+    for series in model.series:
+        point = series.points[-1]
+        values = [point.value(name) for name in names]
+        writer.writerow([
+            safe(series.machine), safe(series.id), safe(model.labels[series.id]), point.commit.hash, point.status,
+            point.ran, *("" if value is None else f"{value.value:.7g}" for value in values),
+        ])  # fmt: skip
+    return out.getvalue()
+
+
+def phases(model: Model, runs: dict[str, Run]) -> tuple[str, str]:
+    """The section of phases, and its CSV. The stack is the one that `plots/phases.py` draws."""
+    rows, lines = [], []
+    for series, line in _measured(model, runs):
+        if line.case["measure"] != "ulysses" or "kernel" not in line.samples:
+            continue
+        try:
+            rows.append((series, line, stack.phases(line)))
+        except (KeyError, TypeError, ValueError) as error:  # its samples are not what an engine writes
+            model.notices.append(f"{line.id}: its phases cannot be stacked ({type(error).__name__}: {error})")
+    longest = max((sum(found.values()) for _, _, found in rows), default=0.0)
+    rows.sort(key=lambda one: (one[0].machine, one[0].case.seq_len_q, one[0].case.ulysses))
+    made = []
+    for series, line, found in rows:
+        value = _reader(line)
+        overlap = line.value("closure_residual")
+        hidden = units.percent(-overlap) if overlap is not None and overlap < 0 else "none"
+        made.append(row(
+            [
+                case_link(model, series.machine, series.id, name_of(series)),
+                str(series.case.ulysses),
+                bar([(_part(name), found[name]) for name in stack.PARTS], longest),
+                value("total"), value("kernel"), value("all_to_all"), value("all_to_all_share"), value("wait"),
+                value("exposed"), hidden,
+            ],
+            attributes(model, series),
+        ))  # fmt: skip
+        told = ("total", "all_to_all_share", "wait", "exposed", "closure_residual")
+        seconds = [float(f"{found[name]:.7g}") for name in stack.PARTS]
+        lines.append(
+            [series.machine, series.id, series.case.ulysses, *seconds, *(_number(line, name) for name in told)]
+        )
+    key = "".join(f'<li><svg class="bar" width="16" height="16" aria-hidden="true"><rect class="{_part(name)}" x="1" '
+                  f'y="1" width="14" height="14"/></svg> {text(name)}</li>' for name in stack.PARTS)  # fmt: skip
+    body = table(
+        ("case", "Ulysses", "phases", "total", "kernel", "all-to-all", "a2a share", "wait", "exposed", "overlap"),
+        made, "phases of one attention at the newest commit, by Ulysses degree", ' class="numbers"',
+    ) if made else "<p>No attention with phases was measured at the newest commit.</p>"  # fmt: skip
+    said = (
+        "Mean over the ranks, of the middle half of the iterations. Exposed is what is in the total beside the kernel "
+        "and merging; overlap is by how much the phases add up to more than the total."
+    )
+    head = ["machine", "case", "ulysses", *(f"{name} [s]" for name in stack.PARTS)]
+    head += ["total [s]", "a2a share", "wait [s]", "exposed [s]", "closure residual"]
+    html = (
+        f'<section id="phases"><h2>Phases</h2><p>{said}</p><ul class="key">{key}</ul>{body}'
+        f"{csv_link('csv/phases.csv', 'the phases')}</section>"
+    )
+    return html, _csv(head, lines)
+
+
+def throughput(model: Model, runs: dict[str, Run]) -> tuple[str, str]:
+    """The section of throughput and bus bandwidth, and its CSV."""
+    rows, lines = [], []
+    found = _measured(model, runs)
+    fastest = max((line.value("achieved_flops") or 0.0 for _, line in found), default=0.0)
+    peaks = {machine: _peak(run.environment) for machine, run in runs.items()}
+    links = {machine: _link(run.environment) for machine, run in runs.items()}
+    for series, line in found:
+        peak = peaks[series.machine]["flops"].get(series.case.dtype)
+        whole = peak or fastest
+        value = _reader(line)
+        achieved = line.value("achieved_flops") or 0.0
+        rows.append(row(
+            [
+                case_link(model, series.machine, series.id, name_of(series)),
+                bar([("part-kernel", achieved), ("part-rest", max(0.0, whole - achieved))], whole, 160),
+                value("achieved_flops"), units.rate(peak, "FLOP/s") if peak else "not known", value("mfu"),
+                value("busbw"), _of_link(line, links[series.machine]), value("algbw"), value("tokens_per_s"),
+            ],
+            attributes(model, series),
+        ))  # fmt: skip
+        lines.append([series.machine, series.id, *(_number(line, name) for name in
+                      ("achieved_flops", "mfu", "busbw", "algbw", "tokens_per_s")), peak or ""])  # fmt: skip
+    sources = "".join(
+        f"<li>{text(machine)}: {text('peak: ' + str(peak['source']) if peak.get('source') else _PEAK)}</li>"
+        for machine, peak in peaks.items()
+    )
+    body = table(
+        ("case", "of the peak", "throughput", "peak", "MFU", "busbw", "of the link", "algbw", "tokens/s"), rows,
+        "throughput of the kernel and bus bandwidth of the all-to-all at the newest commit", ' class="numbers"',
+    ) if rows else "<p>Nothing was measured at the newest commit.</p>"  # fmt: skip
+    html = (
+        f'<section id="throughput"><h2>Throughput</h2><p>{text(FLOPS)}</p><p>{text(_LINK)} The bar is against the '
+        f"peak, or where none is known against the fastest case.</p><ul>{sources}</ul>{body}"
+        f"{csv_link('csv/throughput.csv', 'throughput and bandwidth')}</section>"
+    )
+    head = ["machine", "case", "achieved [FLOP/s]", "mfu", "busbw [B/s]", "algbw [B/s]", "tokens/s", "peak [FLOP/s]"]
+    return html, _csv(head, lines)
+
+
+def _peak(environment: dict[str, Any]) -> dict[str, Any]:
+    """What the run says of the device's peak: `flops` by dtype, in FLOP/s, and its `source`."""
+    found = environment.get("peak")
+    told: dict[str, Any] = found if isinstance(found, dict) else {}
+    flops = told.get("flops")
+    known = flops.items() if isinstance(flops, dict) else ()
+    return {
+        "flops": {dtype: value for dtype, value in known if isinstance(value, (int, float)) and 0 < value < math.inf},
+        "source": told.get("source"),
+    }
+
+
+def _link(environment: dict[str, Any]) -> float | None:
+    """One rank's bandwidth one way in B/s, within a node; None where nobody knows it."""
+    if not is_simulated(environment):
+        return None
+    found = environment["simulation"]["spec"]["node"].get("gb_s")
+    return 1e9 * found if isinstance(found, (int, float)) and 0 < found < math.inf else None
+
+
+def _of_link(line: Measurement, link: float | None) -> str:
+    value = line.value("busbw")
+    if value is None:
+        return ""
+    return f"{units.percent(value / link)} of {units.rate(link, 'B/s')}" if link else "not known"
+
+
+def attributes(model: Model, series: Series) -> str:
+    """What a row is filtered by."""
+    known = facts(series.case, model.lengths) | {"machine": series.machine}
+    return "".join(f' data-{name}="{text(value)}"' for name, value in known.items())
+
+
+def _measured(model: Model, runs: dict[str, Run]) -> list[tuple[Series, Measurement]]:
+    """The cases that the newest runs measured."""
+    lines = {(machine, line.id): line for machine, run in runs.items() for line in run.measurements if line.measured}
+    return [
+        (series, lines[series.machine, series.id])
+        for series in model.series
+        if (series.machine, series.id) in lines
+    ]  # fmt: skip
+
+
+def _reader(line: Measurement) -> Callable[[str], str]:
+    def value(name: str) -> str:
+        found = line.value(name)
+        return text(units.human(found, METRICS[name].unit)) if found is not None else ""
+
+    return value
+
+
+def _number(line: Measurement, name: str) -> float | str:
+    value = line.value(name)
+    return "" if value is None else float(f"{value:.7g}")
+
+
+def _part(name: str) -> str:
+    return "part-" + name.replace(" ", "-")
+
+
+def environments(model: Model) -> tuple[str, str]:
+    """The boxes side by side, each as its newest run says it, and when each fact changed; and the CSV."""
+    stacks: dict[str, dict[str, str]] = {}
+    turns: list[tuple[str, Any, list[tuple[str, str, str]]]] = []
+    seen: set[tuple[str, str, str]] = set()
+    for series in model.series:
+        for point in series.points:
+            if point.stack:
+                stacks[series.machine] = point.stack
+            if point.changes and (key := (series.machine, point.commit.hash, str(point.changes))) not in seen:
+                seen.add(key)
+                turns.append((series.machine, point.commit, point.changes))
+    names = list(dict.fromkeys(name for stack in stacks.values() for name in stack))
+    rows = []
+    for name in names:
+        values = [stacks[machine].get(name, "none") for machine in stacks]
+        rows.append(row([text(name), *map(text, values)], ' class="differs"' if len(set(values)) > 1 else ""))
+    body = table(["fact", *stacks], rows, "the boxes and their software, as the newest run says") if rows else ""
+    changed = [
+        row([f"<code>{text(commit.short)}</code>", text(machine),
+             text(", ".join(f"{name} {old} -> {new}" for name, old, new in changes)), text(commit.subject)])
+        for machine, commit, changes in turns[-200:]
+    ]  # fmt: skip
+    if changed:
+        body += table(["commit", "machine", "what changed", "subject"], changed, "when the stack changed")
+    link = csv_link("csv/environments.csv", "the boxes")
+    html = f'<section id="environments"><h2>Environments</h2>{body}{link}</section>'
+    return html, _csv(["fact", *stacks], [[name, *(stacks[one].get(name, "") for one in stacks)] for name in names])
+
+
+def _csv(head: Sequence[str], lines: Sequence[Sequence[Any]]) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(head)
+    writer.writerows([[safe(cell) if isinstance(cell, str) else cell for cell in line] for line in lines])
+    return out.getvalue()

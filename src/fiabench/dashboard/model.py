@@ -1,0 +1,173 @@
+"""A history as the pages show it: its cases over the commits, judged as `history gate` judges them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+from fiabench.cases.case import Case
+from fiabench.cases.errors import InputError
+from fiabench.dashboard.digest import Kept
+from fiabench.dashboard.keeping import Keeper
+from fiabench.history import acceptance
+from fiabench.history.acceptance import Acceptances
+from fiabench.history.detecting import Judged, detect_changes
+from fiabench.history.gating import Gate, gate
+from fiabench.history.repository import Commit
+from fiabench.history.series import Point, Series, read_series
+from fiabench.history.store import Attempt, Store
+from fiabench.results import words
+from fiabench.results.naming import label, varying
+from fiabench.results.rundir import Run
+
+JUDGED = ("total", "peak_memory")
+"""Metrics that changes are looked for in, as `history gate` does; of the others the pages show how they moved along."""
+_COMMENT = re.compile(r"^\s*//.*$", re.MULTILINE)
+
+
+class Asked(NamedTuple):
+    """What is to be shown."""
+
+    store: Store
+    runs: Sequence[Path] = ()
+    """Run directories beside those of the store."""
+    metrics: Sequence[str] = JUDGED
+
+
+@dataclass
+class Model:
+    """All that the pages are made of."""
+
+    store: Store
+    repository: str
+    """Where the commits are; empty where that is not here."""
+    series: list[Series]
+    judged: list[Judged]
+    answer: Gate
+    acceptances: Acceptances
+    attempts: list[Attempt] = field(default_factory=list)
+    link: str = ""
+    """What a commit's page is addressed by, up to its hash; empty where none is known."""
+    notices: list[str] = field(default_factory=list)
+
+    @cached_property
+    def commits(self) -> list[Commit]:
+        """Of all series, in their order."""
+        longest: dict[str, Commit] = {}
+        for series in sorted(self.series, key=lambda series: -len(series.points)):
+            if all(point.commit.hash in longest for point in series.points):
+                continue
+            longest = _merged(longest, series.points)
+        return list(longest.values())
+
+    @property
+    def name(self) -> str:
+        return self.store.name
+
+    @cached_property
+    def labels(self) -> dict[str, str]:
+        """A few words for each case, by id."""
+        cases = {series.id: series.case for series in self.series}
+        beside = varying(list(cases.values()))
+        return {name: label(case, beside) for name, case in cases.items()}
+
+    @cached_property
+    def machines(self) -> list[str]:
+        return list(dict.fromkeys(series.machine for series in self.series))
+
+    @cached_property
+    def newest(self) -> dict[str, list[Attempt]]:
+        """By machine the attempts at its newest commit that left something, oldest first."""
+        places = {commit.hash: place for place, commit in enumerate(self.commits)}
+        found: dict[str, list[Attempt]] = {}
+        for attempt in self.attempts:
+            if attempt.run and attempt.run.lines and attempt.commit in places:
+                there = found.setdefault(attempt.machine, [])
+                if there and places[attempt.commit] > places[there[0].commit]:
+                    there.clear()
+                if not there or attempt.commit == there[0].commit:
+                    there.append(attempt)
+        return found
+
+    @cached_property
+    def lengths(self) -> words.Lengths:
+        return words.Lengths.of([series.case for series in self.series])
+
+
+def _merged(there: dict[str, Commit], points: Sequence[Point]) -> dict[str, Commit]:
+    """``there`` with those of ``points`` that it lacks, each before the next one that it has."""
+    order = list(there)
+    place = {name: number for number, name in enumerate(order)}
+    before: dict[int, list[Commit]] = {}
+    waiting: list[Commit] = []
+    for point in points:
+        if point.commit.hash in place:
+            if waiting:
+                before.setdefault(place[point.commit.hash], []).extend(waiting)
+                waiting = []
+        else:
+            waiting.append(point.commit)
+    merged: dict[str, Commit] = {}
+    for number, name in enumerate(order):
+        merged |= {commit.hash: commit for commit in before.get(number, [])}
+        merged[name] = there[name]
+    return merged | {commit.hash: commit for commit in waiting}
+
+
+def build(asked: Asked, keeper: Keeper) -> Model:
+    """Reads what is new and judges all. A run that cannot be read is passed over with a notice."""
+    store = asked.store
+    attempts, unreadable = store.attempts(read=keeper.read) if store.exists() else ([], [])
+    for path in asked.runs:
+        try:
+            attempts.append(_beside(keeper.read(path), path))
+        except InputError as error:
+            unreadable.append(str(error))
+    series = read_series(store, attempts, lambda name, case: True)
+    judged = detect_changes(series, asked.metrics)
+    notices = [*unreadable, *keeper.notices]
+    try:
+        entries = acceptance.read_entries(store.configuration.with_name(acceptance.FILE))
+    except InputError as error:
+        notices.append(str(error))
+        entries = []
+    repository = store.repository()
+    place = str(repository.path) if repository else ""
+    acceptances = Acceptances(entries, repository)
+    answer = gate(series, judged, acceptances)
+    return Model(store, place, series, judged, answer, acceptances, attempts, _link(store.configuration), notices)
+
+
+def _beside(run: Run, path: Path) -> Attempt:
+    """A run that is of no history: its machine and commit are those that it says."""
+    created = str(run.header["created"])
+    commit = str(run.header.get("commit") or f"run of {created[:16].replace('T', ' ')}")
+    machine = str(run.environment.get("host") or "box")
+    return Attempt(machine, commit, path, run, "")
+
+
+def _link(configuration: Path) -> str:
+    """asv's `show_commit_url`, where it is an address of the web."""
+    try:
+        found = json.loads(_COMMENT.sub("", configuration.read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return ""  # links are a convenience: a page without them is whole
+    link = found.get("show_commit_url", "") if isinstance(found, dict) else ""
+    return link if isinstance(link, str) and re.match(r"https?://[^\s\"'<>]+$", link) else ""
+
+
+def kept(point: Point) -> Kept | None:
+    """The measurement of a point that :func:`build` made."""
+    found = point.measurement
+    return found if isinstance(found, Kept) else None
+
+
+def facts(case: Case, lengths: words.Lengths) -> dict[str, str | int]:
+    """What cases are filtered by."""
+    length = case.exchange_bytes if case.measure == "exchange" else lengths.length(case)
+    return {"seq": length, "shard": case.head_shard, "dtype": case.dtype, "op": case.op}
