@@ -112,7 +112,7 @@ def test_a_case_that_cannot_be_measured_is_tried_once(write_sweep: Any, tmp_path
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_ranks_of_two_sessions_are_different_processes(write_sweep: Any, tmp_path: Path) -> None:
     sweep = write_sweep(axes={"seq_len_q": [64], "ulysses": [1, 2]})
     command = ["run", str(sweep), "--device", "cpu", "--out", str(tmp_path / "out"), "--no-figures", "--sessions", "2"]

@@ -190,7 +190,7 @@ FEW = {"min_samples": 3, "max_samples": 3, "warmup_max_seconds": 0.1}
 OPS = [f"c{place}" for place in range(14)]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_operator_refuses_a_commit_of_the_crash_under_ulysses_alone(
     made: Path, checkouts: list[Path], tmp_path: Path
 ) -> None:
