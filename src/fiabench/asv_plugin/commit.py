@@ -19,13 +19,12 @@ import yaml
 from fiabench.cases.errors import InputError
 from fiabench.results.measurement import Measurement
 from fiabench.results.rundir import HEADER, Run, read_run
+from fiabench.workers.child import end_run
 
 ASKED = ".asked"
 """Ends the name of the file beside a run directory that says what was asked for, and whether asv got an answer."""
 _CLAIM_BROKEN, _BAD_INPUT, _SOME_FAILED = 1, 2, 3
 """Exit codes of `tools/sweep.py run`. Python itself ends with 1 as well."""
-_END_SECONDS = 20.0
-"""How long a run may take to end its ranks when it is told to stop."""
 _QUICK = {
     "min_samples": 3,
     "max_samples": 3,
@@ -206,7 +205,7 @@ def _run(request: Request, directory: Path, options: list[str], seconds: float) 
             return None, f"was not done after {seconds:g} s; the rest was not measured"
         finally:
             if process.poll() is None:  # also where asv was interrupted
-                _end(process)
+                end_run(process)
     if code in (0, _SOME_FAILED) or (code == _CLAIM_BROKEN and _finished(directory)):
         return code, ""
     words = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
@@ -220,16 +219,6 @@ def _finished(directory: Path) -> bool:
         return bool(read_run(directory).header.get("finished"))
     except InputError:
         return False
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ends a run as it wants to be ended, else at once; its ranks end when it is gone."""
-    process.terminate()
-    try:
-        process.wait(_END_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 def _reject(directory: Path) -> None:

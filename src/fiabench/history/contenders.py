@@ -20,6 +20,7 @@ from fiabench.cases.sweep import Sweep
 from fiabench.history.repository import Commit
 from fiabench.results.measurement import Measurement
 from fiabench.results.rundir import read_run
+from fiabench.workers.child import end_run
 from fiabench.workers.coordinator import Coordinator
 from fiabench.workers.group import GroupFailure, RankGroup
 from fiabench.workers.machine import Machine
@@ -31,7 +32,6 @@ _SHORT_RUN = {"min_samples": 3, "max_samples": 60, "max_seconds": 1.0, "warmup_m
 """A session that is a run of its own, of which starting takes most."""
 _TOOL_SECONDS = 900.0
 """How long one run of a commit's own tool may take."""
-_END_SECONDS = 20.0
 _SOME_FAILED = 3
 """Exit code of `tools/sweep.py run` where every case ended and some of them failed."""
 
@@ -223,10 +223,10 @@ class Tool:
             try:
                 code = process.wait(_TOOL_SECONDS)
             except subprocess.TimeoutExpired:
-                _end(process)
+                end_run(process)
                 return f"was not done after {_TOOL_SECONDS:g} s"
             except BaseException:
-                _end(process)
+                end_run(process)
                 raise
         if code in (0, 1, _SOME_FAILED):
             return ""
@@ -259,13 +259,3 @@ def shortened(path: Path) -> dict[str, Any]:
 
 def _failed(case: Case, reason: str) -> Measurement:
     return Measurement(id=case.id, case=case.as_dict(), status="error", reason=reason)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ends a run as it wants to be ended, else at once; its ranks end when it is gone."""
-    process.terminate()
-    try:
-        process.wait(_END_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()

@@ -1,11 +1,15 @@
-"""The environment of every process that the coordinator starts. Imports no torch."""
+"""The environment of every process that is started to measure, and how a run is ended. Imports no torch."""
 
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import fiabench
+
+_END_SECONDS = 20.0
+"""How long a run may take to end its ranks when it is told to stop."""
 
 
 def child_environment(**more: str) -> dict[str, str]:
@@ -17,3 +21,13 @@ def child_environment(**more: str) -> dict[str, str]:
     engine = str(Path(fiabench.__file__).parents[1])
     path = os.pathsep.join(filter(None, [engine, os.environ.get("PYTHONPATH")]))
     return os.environ | {"PYTHONPATH": path, "TORCH_DEVICE_BACKEND_AUTOLOAD": "0"} | more
+
+
+def end_run(process: subprocess.Popen[bytes]) -> None:
+    """Ends a run as it wants to be ended, else at once; its ranks end when it is gone."""
+    process.terminate()
+    try:
+        process.wait(_END_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
