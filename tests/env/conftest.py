@@ -8,7 +8,6 @@ import site
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -51,11 +50,15 @@ def packages_of(python: Path) -> Path:
 
 def run(*command: object, **variables: str) -> subprocess.CompletedProcess[str]:
     """A command in the user's environment, less what the test run itself added to it; PYTHONPATH and TORCH unset."""
-    left_out = ("PYTHONPATH", "TORCH", "MAKEFLAGS", "MAKELEVEL", "FIABENCH_ENTERED")
-    kept: Mapping[str, str] = {key: value for key, value in os.environ.items() if key not in left_out}
     return subprocess.run(
-        [str(part) for part in command], env={**kept, **variables}, capture_output=True, text=True, timeout=150
+        [str(part) for part in command], env=users(**variables), capture_output=True, text=True, timeout=150
     )
+
+
+def users(**variables: str) -> dict[str, str]:
+    """The user's environment as :func:`run` has it."""
+    left_out = ("PYTHONPATH", "TORCH", "MAKEFLAGS", "MAKELEVEL", "FIABENCH_ENTERED")
+    return {key: value for key, value in os.environ.items() if key not in left_out} | variables
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import ROOT, listing, make_python, offline, packages_of, run
+from .conftest import ROOT, listing, make_python, offline, packages_of, run, users
 
 slow = pytest.mark.slow
 TORCH = "import torch, os; print(os.path.dirname(os.path.dirname(os.path.realpath(torch.__file__))))"
@@ -95,7 +95,8 @@ def test_what_makes_it_anew(made, tmp_path, caller, change, reason, request):
     change(checkout)
     checkout = checkout if checkout.exists() else tmp_path / "moved"
     command = [request.getfixturevalue(caller), checkout / "tools/make_env.py"]
-    with subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, text=True) as process:
+    command = [str(part) for part in command]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=users()) as process:
         assert process.stdout is not None
         assert reason in process.stdout.readline()
         process.stdout.readline()

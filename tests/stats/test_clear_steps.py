@@ -59,6 +59,14 @@ def test_one_value_that_is_off_makes_no_level() -> None:
         assert found(values) == []
 
 
+@pytest.mark.parametrize("place", [1, 4, 5, 7, 10])
+def test_a_step_is_clear_beside_a_run_that_was_disturbed(place: int) -> None:
+    values = levels([3, 9], [1.0, 1.4], 0.01, place)
+    plain = found(values)
+    values[place] *= 1.25
+    assert found(values) == plain == [3]
+
+
 def test_a_number_that_is_now_and_then_another_has_no_step() -> None:
     assert found(np.array([1, 1, 1, 1.1, 1, 1, 1, 1.1, 1, 1, 1, 1, 1.1, 1, 1])) == []
 

@@ -173,24 +173,18 @@ class Acceptances:
 
     def place(self, series: Series, commit: str) -> int | None:
         """The first point of the series that has ``commit`` in its past or is it; None where there is none."""
-        hashes = tuple(point.commit.hash for point in series.points)
-        if commit in hashes:
-            return hashes.index(commit)
-        order = self._order((*hashes, commit))
-        if commit not in order:
-            return None
-        return next((place for place, name in enumerate(hashes) if order.get(name, -1) > order[commit]), None)
+        return next((place for place, apart in enumerate(self._apart(series, commit)) if apart >= 0), None)
 
     def place_at_most(self, series: Series, commit: str) -> int | None:
         """The last point of the series that is ``commit`` or in its past; None where there is none."""
-        hashes = tuple(point.commit.hash for point in series.points)
-        if commit in hashes:
-            return hashes.index(commit)
-        order = self._order((*hashes, commit))
-        if commit not in order:
-            return None
-        past = [place for place, name in enumerate(hashes) if order.get(name, math.inf) < order[commit]]
+        past = [place for place, apart in enumerate(self._apart(series, commit)) if apart <= 0]
         return max(past, default=None)
+
+    def _apart(self, series: Series, commit: str) -> list[float]:
+        """How many commits each point of the series lies after ``commit``; not a number where that is not known."""
+        hashes = tuple(point.commit.hash for point in series.points)
+        order = self._order((*hashes, commit)) if commit not in hashes else dict(zip(hashes, range(len(hashes))))
+        return [order.get(name, math.nan) - order.get(commit, math.nan) for name in hashes]
 
     def _order(self, hashes: tuple[str, ...]) -> dict[str, int]:
         if hashes not in self._orders:

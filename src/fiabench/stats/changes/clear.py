@@ -37,6 +37,9 @@ _QUANTILE = 2.0
 """Standard errors of an interval at 95 %."""
 _NEAR = 2
 """Steps so few values apart are one."""
+_SPIKE, _VALUES_TO_SPIKE = 4.0, 12
+"""A value that is above both its neighbours by as many times what neighbours differ by, in the median, is one run that
+something disturbed; so many values have one at most."""
 _ALONE = 0.99
 """The highest score of what cannot be told from one run, or from a session, that is off."""
 _LASTING = 10
@@ -68,8 +71,28 @@ def clear_steps(logs: np.ndarray) -> list[ClearStep]:
     """The steps of ``logs`` [n], n up to LONGEST, oldest first, and of the newest value a step where it stands out.
 
     Levels hold for two values or more, of which one run that went wrong does not make one. Only the first may be one
-    value, where it is the lowest: what disturbs a run makes it slower. A newest value alone scores less than 1.
+    value, where it is the lowest: what disturbs a run makes it slower, and where one is far above both its neighbours
+    it is left out. A newest value alone scores less than 1.
     """
+    kept = _without_spikes(logs)
+    steps = _clear_steps(logs[kept])
+    # What was left out before a step may have come with it.
+    return [replace(step, index=int(kept[step.index]), first=int(kept[step.first - 1]) + 1) for step in steps]
+
+
+def _without_spikes(logs: np.ndarray) -> np.ndarray:
+    """The indices of the values without those that are far above both their neighbours; the newest may be a step."""
+    apart = np.diff(logs)
+    usual = max(float(np.median(np.abs(apart))), _EXACT * float(np.ptp(logs)))
+    if not usual:
+        return np.arange(logs.size)
+    above = np.round(np.minimum(apart[:-1], -apart[1:]) / usual, 6)  # a factor on all of them must not decide
+    far = np.flatnonzero(above > _SPIKE)
+    most = logs.size // _VALUES_TO_SPIKE
+    return np.delete(np.arange(logs.size), 1 + far[np.argsort(-above[far], kind="stable")[:most]])
+
+
+def _clear_steps(logs: np.ndarray) -> list[ClearStep]:
     costs = _costs(logs)
     total = float(costs[0, -1])
     if not total:
@@ -205,6 +228,7 @@ def _visible(logs: np.ndarray, steps: Sequence[ClearStep]) -> float:
     for step in steps:
         if step.score >= THRESHOLD:
             rest[step.index :] -= step.size
+    rest = rest[_without_spikes(logs)]
     count = logs.size
     after = min(_LASTING, count // 3)
     squares = float(((rest - rest.mean()) ** 2).sum())

@@ -11,13 +11,13 @@ import numpy as np
 
 from fiabench.stats.changes import clear
 from fiabench.stats.changes.described import described, visible_change
-from fiabench.stats.changes.fitting import fitted, of_scan, without_steps
+from fiabench.stats.changes.fitting import Fit, fitted, of_scan, without_steps
 from fiabench.stats.changes.found import THRESHOLD, Change, Detection, History
 from fiabench.stats.changes.given import FEWEST, Given, cleaned, given
 from fiabench.stats.changes.noise import Family, known_sessions, unknown_sessions
 from fiabench.stats.changes.scan import scan, standardised
 from fiabench.stats.changes.search import FEWEST_BEFORE, LOOKED_AT, Found, Step, find_steps
-from fiabench.stats.changes.wandering import are_wild
+from fiabench.stats.changes.wandering import Steps, are_wild
 from fiabench.stats.compare import chance_bound
 
 NOMINAL = 0.01
@@ -116,30 +116,47 @@ def _judge(batch: Sequence[Given], sessions: tuple[int, ...]) -> list[Detection]
         find_steps(family, series[i], clean[i], first.gains[:, i]) if promising[i] else _NOTHING
         for i in range(len(batch))
     ]
-    wild = set() if sessions else _wild(family, series, found)
+    fits = [
+        _fit_of_rest(family, clean[i], found[i].steps) or of_scan(family, first.null[:, i], one.logs.size)
+        for i, one in enumerate(batch)
+    ]
+    wild = set() if sessions else _wild(family, series, found, fits)
     judged = []
-    for place, one in enumerate(batch):
+    for place, (one, fit) in enumerate(zip(batch, fits)):
         candidates = _changes(family, one, found[place].steps, first.gains[:, place])
-        fit = of_scan(family, first.null[:, place], one.logs.size)
         spread = float(one.logs.std()) * float(shrunk[place])
-        cuts = [step.index for step in found[place].steps if step.gain >= NEEDED]
-        if cuts:
-            rest = without_steps(clean[place], cuts)
-            fit = fitted(family, rest - rest.mean())
         judged.append(_detection(candidates, place in wild, spread * visible_change(family, fit, NEEDED)))
     return judged
 
 
-def _wild(family: Family, series: np.ndarray, found: Sequence[Found]) -> set[int]:
+def _fit_of_rest(family: Family, clean: np.ndarray, steps: Sequence[Step]) -> Fit | None:
+    """What the covariances make of a series without the steps that would be flagged; None where there is none."""
+    cuts = [step.index for step in steps if step.gain >= NEEDED]
+    if not cuts:
+        return None
+    rest = without_steps(clean, cuts)
+    return fitted(family, rest - rest.mean())
+
+
+def _wild(family: Family, series: np.ndarray, found: Sequence[Found], fits: Sequence[Fit]) -> set[int]:
     """Which series, of those in which a step would be flagged, are too wild for it."""
     asked = [place for place, one in enumerate(found) if any(step.gain >= NEEDED for step in one.steps)]
-    nats = np.array([found[place].nats for place in asked])
-    cuts = [[step.index for step in found[place].steps if step.kept] for place in asked]
-    # How old the steps are is no matter here.
-    nats += np.array([sum(family.place_costs[cut - 1] for cut in places) for places in cuts])
-    counts = np.array([len(places) for places in cuts])
-    gains = np.array([max(step.gain for step in found[place].steps) for place in asked])
-    return {place for place, wild in zip(asked, are_wild(series[asked], nats, counts, gains)) if wild}
+    rivals = []
+    for place in asked:
+        steps = found[place].steps
+        cuts = [step.index for step in steps if step.kept]
+        greatest = max(steps, key=lambda step: step.gain)
+        rivals.append(
+            Steps(
+                # How old the steps are is no matter to what explains the series.
+                nats=found[place].nats + sum(family.place_costs[cut - 1] for cut in cuts),
+                number=len(cuts),
+                gain=greatest.gain,
+                age=series.shape[1] - greatest.index,
+                hanging=1.0 - fits[place].independent(family),
+            )
+        )
+    return {place for place, wild in zip(asked, are_wild(series[asked], rivals)) if wild}
 
 
 def _family(count: int, sessions: tuple[int, ...]) -> Family:

@@ -25,6 +25,11 @@ class Fit(NamedTuple):
         """Of all 1."""
         return np.asarray(np.exp(self.nats - log_sum(self.nats)))
 
+    def independent(self, family: Family) -> float:
+        """The weight of independent noise, the first covariance."""
+        which = np.array([contrasts.covariance for contrasts in family.contrasts])
+        return float(self.weights[which == 0].sum())
+
     def mean_over(self, lengths: np.ndarray) -> float:
         """The variance of the noise, or with the ``lengths`` of a step's contrasts that of the step's size."""
         return float(self.weights @ (self.residual / self.freedom / np.maximum(lengths, 1e-3) ** 2))

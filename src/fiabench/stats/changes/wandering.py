@@ -9,9 +9,12 @@ partitions is a forward recursion over the values.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
+from fiabench.stats.changes.noise import YOUNG
 from fiabench.stats.changes.scan import log_sum
 from fiabench.stats.changes.shapes import restricted_likelihood
 
@@ -22,6 +25,10 @@ SPREADS = (1.0, 2.5, 6.0)
 MARGIN, MARGIN_OF_GAIN, MOST_MARGIN = 5.0, 0.4, 12.0
 """Nats by which a step has to explain a series better than levels that keep changing, which explain it, too: the more
 of them the more it gains, up to the last, as large levels beside small ones are few."""
+MARGIN_HANGING, MARGIN_OF_AGE = 3.0, 1.0
+"""Nats more where neighbours hang together beside the steps, as levels that keep changing leave them; and for each
+factor e that the best step is older than YOUNG values, to which those that hang together add as many again: what stands
+out among several levels is most often an old one."""
 COST_FURTHER_STEP = 420.0
 """Nats times values, for each step but one: that there is one is what is asked, that there are several in few values
 is seldom."""
@@ -67,11 +74,32 @@ def _within(series: np.ndarray) -> np.ndarray:
     return np.maximum(1.4826 * np.median(differences, axis=1) / math.sqrt(2), 1e-4)
 
 
-def are_wild(series: np.ndarray, nats: np.ndarray, steps: np.ndarray, gains: np.ndarray) -> np.ndarray:
-    """Which of ``series`` [S, n], explained by ``nats`` [S] with as many ``steps`` [S], of which the best gains
-    ``gains`` [S], are explained nearly as well by levels that keep changing: then none of the steps counts. Of few
-    values that cannot be told."""
-    if not len(series) or series.shape[1] < _ENOUGH:
+class Steps(NamedTuple):
+    """What is said for the steps of a series."""
+
+    nats: float
+    """How well they explain it."""
+    number: int
+    gain: float
+    """Of the best of them, in nats."""
+    age: int
+    """Values from the best one on."""
+    hanging: float
+    """How far neighbours hang together once they are taken out: 0 to 1."""
+
+
+def are_wild(series: np.ndarray, steps: Sequence[Steps]) -> np.ndarray:
+    """Which of ``series`` [S, n], each explained by ``steps``, are explained nearly as well by levels that keep
+    changing: then none of the steps counts. Of few values that cannot be told."""
+    if not steps or series.shape[1] < _ENOUGH:
         return np.zeros(len(series), dtype=bool)
-    margin = np.minimum(MARGIN + MARGIN_OF_GAIN * gains, MOST_MARGIN)
-    return np.asarray(levels_explain(series) > nats - COST_FURTHER_STEP / series.shape[1] * (steps - 1) - margin)
+    further = COST_FURTHER_STEP / series.shape[1]
+    have = [one.nats - further * (one.number - 1) - _margin(one) for one in steps]
+    return np.asarray(levels_explain(series) > have)
+
+
+def _margin(steps: Steps) -> float:
+    """Nats by which they have to explain a series better."""
+    of_gain = min(MARGIN + MARGIN_OF_GAIN * steps.gain, MOST_MARGIN)
+    hanging = MARGIN_HANGING * steps.hanging**4
+    return of_gain + hanging + (MARGIN_OF_AGE + hanging) * math.log(max(1.0, steps.age / YOUNG))
