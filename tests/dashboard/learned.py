@@ -36,7 +36,8 @@ ENVIRONMENT: dict[str, Any] = {
     "memory_bytes": 2**36, "driver": "24.1.rc2", "cann": "8.0.RC2", "cuda": None, "cpu": "Planted CPU", "cores": 64,
     "host": "box", "system": "Linux 5.10 aarch64", "python": "3.11.1", "versions": {"torch": "2.5.1", "numpy": "2.0"},
     "variables": {}, "operator": "fiabench (simulated)", "operator_note": None, "emulated": [],
-    "peak": {"flops": {"bf16": 294.9e12}, "memory_bandwidth": 1759e9, "source": "product figures"},
+    "peak": {"flops": {"bf16": 294.9e12}, "memory_bandwidth": 1759e9,
+             "link": {"bandwidth": 196e9, "links": "mesh", "ranks": 8}, "source": "product figures"},
 }  # fmt: skip
 
 

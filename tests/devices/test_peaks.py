@@ -8,25 +8,28 @@ import sys
 import pytest
 
 from fiabench.devices.peaks import find_peak
+from fiabench.results.links import link_bandwidth
 
 
 @pytest.mark.parametrize(
-    ("name", "tflops", "gigabytes"),
+    ("name", "tflops", "gigabytes", "to_one", "to_seven"),
     [
-        ("Ascend910B1", 353.9, 1759),
-        ("Ascend910B3", 294.9, 1759),
-        ("Ascend910B4", 245.8, 880),
-        ("NVIDIA H100 80GB HBM3", 989, 3350),
-        ("NVIDIA H200", 989, 4800),
-        ("NVIDIA A100-SXM4-80GB", 312, 2039),
+        ("Ascend910B1", 353.9, 1759, 28, 196),
+        ("Ascend910B3", 294.9, 1759, 28, 196),
+        ("Ascend910B4", 245.8, 880, 28, 196),
+        ("NVIDIA H100 80GB HBM3", 989, 3350, 450, 450),
+        ("NVIDIA H200", 989, 4800, 450, 450),
+        ("NVIDIA A100-SXM4-80GB", 312, 2039, 300, 300),
     ],
 )
-def test_known_devices(name, tflops, gigabytes):
+def test_known_devices(name, tflops, gigabytes, to_one, to_seven):
     peak = find_peak(name)
     assert peak is not None
     assert peak["flops"]["bf16"] == pytest.approx(tflops * 1e12)
     assert peak["memory_bandwidth"] == pytest.approx(gigabytes * 1e9)
     assert peak["source"]
+    assert link_bandwidth({"peak": peak}, 2) == pytest.approx(to_one * 1e9)
+    assert link_bandwidth({"peak": peak}, 8) == pytest.approx(to_seven * 1e9)
 
 
 @pytest.mark.parametrize(

@@ -33,8 +33,8 @@ def test_every_number_has_its_source(name):
 @pytest.mark.parametrize(("name", "reported"), [("910b3", "Ascend910B3"), ("h100", "NVIDIA H100 80GB HBM3")])
 def test_peaks_are_those_of_the_real_device(name, reported):
     known, simulated = find_peak(reported), load_spec(f"sim:{name}").peaks
-    assert {key: simulated[key] for key in ("flops", "memory_bandwidth")} == {
-        key: known[key] for key in ("flops", "memory_bandwidth")
+    assert {key: simulated[key] for key in ("flops", "memory_bandwidth", "link")} == {
+        key: known[key] for key in ("flops", "memory_bandwidth", "link")
     }
 
 

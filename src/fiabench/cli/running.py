@@ -143,8 +143,8 @@ def _peak(machine: Machine, options: Options) -> dict[str, Any] | None:
     if options.peak_tflops is None:
         return machine.peak
     flops = dict.fromkeys(("fp16", "bf16", "fp32"), options.peak_tflops * 1e12)
-    bandwidth = machine.peak["memory_bandwidth"] if machine.peak else None
-    return {"flops": flops, "memory_bandwidth": bandwidth, "source": "given with --peak-tflops"}
+    known = machine.peak or {"memory_bandwidth": None, "link": None}
+    return {**known, "flops": flops, "source": "given with --peak-tflops"}
 
 
 def _require_metrics(sweep: Sweep) -> None:

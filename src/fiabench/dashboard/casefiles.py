@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from fiabench.dashboard.events import Event
 from fiabench.dashboard.model import Model, kept
 from fiabench.dashboard.script import key_of, packed, take
 from fiabench.history.acceptance import STATUS
+from fiabench.history.repository import Commit
 from fiabench.history.series import Series
 from fiabench.results.metrics import METRICS
 from fiabench.results.words import essence
@@ -119,18 +121,24 @@ def table(history: History) -> str:
             names += [f"{name} low", f"{name} high"]
     numbers = np.hstack(columns) if columns else np.empty((len(series.points), 0))
     form = ",".join(["%.6g"] * numbers.shape[1])
-    beside = _line([safe(series.machine), safe(series.id)])
-    lines = [_line(["commit", "date", "subject", "machine", "case", "ran", "status", "reason", *names])]
+    beside = _cells(safe(series.machine), safe(series.id))
+    lines = [_cells("commit", "date", "subject", "machine", "case", "ran", "status", "reason", *names)]
     for point, row in zip(series.points, numbers.tolist()):
-        commit = point.commit
-        before, after = [commit.hash, commit.date, safe(commit.subject)], [point.ran, point.status, safe(point.reason)]
+        after = _cells(point.ran, point.status, safe(point.reason))
         shown = (form % tuple(row)).replace("nan", "")
-        lines.append(f"{_line(before)},{beside},{_line(after)}{',' if names else ''}{shown}")
+        lines.append(f"{_of_commit(point.commit)},{beside},{after}{',' if names else ''}{shown}")
     return "\n".join(lines) + "\n"
 
 
-def _line(cells: Sequence[str]) -> str:
-    """As csv has it; most cells need no quotes."""
+@lru_cache(maxsize=10_000)
+def _of_commit(commit: Commit) -> str:
+    """Its cells: the same in every case's table."""
+    return _cells(commit.hash, commit.date, safe(commit.subject))
+
+
+@lru_cache(maxsize=10_000)
+def _cells(*cells: str) -> str:
+    """As csv has them; most need no quotes."""
     return ",".join('"' + cell.replace('"', '""') + '"' if _QUOTED.search(cell) else cell for cell in cells)
 
 

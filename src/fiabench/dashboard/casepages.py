@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from fiabench.dashboard.casefiles import History, name_of
 from fiabench.dashboard.changes import SIGNS, commit_link, relative
@@ -11,6 +12,7 @@ from fiabench.dashboard.events import Event
 from fiabench.dashboard.markup import csv_link, page, table, text
 from fiabench.dashboard.model import Model
 from fiabench.history.acceptance import STATUS
+from fiabench.history.repository import Commit
 from fiabench.history.series import Point
 from fiabench.results import units
 from fiabench.results.metrics import METRICS
@@ -55,11 +57,14 @@ def _row(model: Model, point: Point, values: list[list[float]], metrics: Sequenc
     if point.changes:
         turned = ", ".join(f"{name} {old} -> {new}" for name, old, new in point.changes)
         changed = " · ".join(filter(None, [changed, f"stack: {turned}"]))
-    link = commit_link(model, commit._replace(subject=""))
-    return (
-        f'<tr><th scope="row">{link}</th><td>{text(commit.date)}</td><td>{text(commit.subject)}</td>{numbers}'
-        f"<td>{text(status)}</td><td>{text(changed)}</td></tr>"
-    )
+    return f"<tr>{_of_commit(model.link, commit)}{numbers}<td>{text(status)}</td><td>{text(changed)}</td></tr>"
+
+
+@lru_cache(maxsize=10_000)
+def _of_commit(link: str, commit: Commit) -> str:
+    """Its cells: the same on every case's page."""
+    named = commit_link(link, commit._replace(subject=""))
+    return f'<th scope="row">{named}</th><td>{text(commit.date)}</td><td>{text(commit.subject)}</td>'
 
 
 def _number(found: list[float], unit: str) -> str:

@@ -69,7 +69,9 @@ def verdict_line(model: Model, verdict: Verdict) -> str:
         for name in _ORDER
         if name in _ALWAYS or verdict.counts.get(name)
     ]
-    since = f"since {commit_link(model, verdict.since.commit)}" if verdict.since else "nothing stands that is worse"
+    since = (
+        f"since {commit_link(model.link, verdict.since.commit)}" if verdict.since else "nothing stands that is worse"
+    )
     boxes = ", ".join(model.machines)
     return (
         f'<ul class="verdict" aria-label="verdict">{"".join(parts)}</ul><p class="of">of {verdict.total} '
@@ -111,7 +113,7 @@ def _group(model: Model, group: Group) -> str:
     commit = lead.place.commit
     return (
         f'<article class="group {_class(group.state)}" data-machine="{text(group.machine)}">'
-        f'<h3><span class="badge">{text(heading)}</span> {commit_link(model, commit)}</h3>'
+        f'<h3><span class="badge">{text(heading)}</span> {commit_link(model.link, commit)}</h3>'
         f'<p class="about">{text(commit.date)}, {count} case{"" if count == 1 else "s"} on {text(group.machine)}: '
         f"{text(_ABOUT[group.state])}{text(_stack(lead))}</p>"
         f"{_folded(cases + more, count) if group.state == OVER else cases + more}</article>"
@@ -157,11 +159,11 @@ def case_link(model: Model, machine: str, name: str, key: str) -> str:
     return f'<a data-case="{key}" href="cases/{key}.html">{text(model.labels[name])}</a>{where}'
 
 
-def commit_link(model: Model, commit: Commit) -> str:
-    """Hash and subject; the hash leads to the commit's page where one is known."""
+def commit_link(link: str, commit: Commit) -> str:
+    """Hash and subject; the hash leads to the commit's page where one is known, by :attr:`Model.link`."""
     short = f"<code>{text(commit.short)}</code>"
-    if model.link:
-        short = f'<a href="{text(model.link + commit.hash)}" rel="noreferrer">{short}</a>'
+    if link:
+        short = f'<a href="{text(link + commit.hash)}" rel="noreferrer">{short}</a>'
     return f"{short} {text(commit.subject)}"
 
 

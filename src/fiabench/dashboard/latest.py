@@ -15,7 +15,7 @@ from fiabench.dashboard.markup import bar, csv_link, row, table, text
 from fiabench.dashboard.model import Model, facts
 from fiabench.history.series import Point, Series
 from fiabench.results import stack, units, words
-from fiabench.results.environment import is_simulated
+from fiabench.results.links import link_bandwidth
 from fiabench.results.measurement import Measurement
 from fiabench.results.metrics import METRICS
 from fiabench.results.naming import varying
@@ -27,7 +27,10 @@ FLOPS = (
     "busbw is a rank's buffer / transfer x (P - 1) / P, as nccl-tests have it; waiting for a late rank is not in it."
 )
 _PEAK = "No peak is known of this device, so that there is no MFU."
-_LINK = "The link's bandwidth is known of simulated devices alone: elsewhere hold busbw against the box's data sheet."
+_LINK = (
+    "The link is what one rank can send to the others of its Ulysses group within a node, one way: in a mesh fewer "
+    "ranks have fewer links. Where it is not known, hold busbw against the box's data sheet."
+)
 
 
 def variants(model: Model) -> dict[str, str]:
@@ -152,7 +155,6 @@ def throughput(model: Model, runs: dict[str, Run]) -> tuple[str, str]:
     found = _measured(model, runs)
     fastest = max((line.value("achieved_flops") or 0.0 for _, line in found), default=0.0)
     peaks = {machine: _peak(run.environment) for machine, run in runs.items()}
-    links = {machine: _link(run.environment) for machine, run in runs.items()}
     for series, line in found:
         peak = peaks[series.machine]["flops"].get(series.case.dtype)
         whole = peak or fastest
@@ -163,7 +165,7 @@ def throughput(model: Model, runs: dict[str, Run]) -> tuple[str, str]:
                 case_link(model, series.machine, series.id, name_of(series)),
                 bar([("part-kernel", achieved), ("part-rest", max(0.0, whole - achieved))], whole, 160),
                 value("achieved_flops"), units.rate(peak, "FLOP/s") if peak else "not known", value("mfu"),
-                value("busbw"), _of_link(line, links[series.machine]), value("algbw"), value("tokens_per_s"),
+                value("busbw"), _of_link(line, runs[series.machine].environment), value("algbw"), value("tokens_per_s"),
             ],
             attributes(model, series),
         ))  # fmt: skip
@@ -198,18 +200,11 @@ def _peak(environment: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _link(environment: dict[str, Any]) -> float | None:
-    """One rank's bandwidth one way in B/s, within a node; None where nobody knows it."""
-    if not is_simulated(environment):
-        return None
-    found = environment["simulation"]["spec"]["node"].get("gb_s")
-    return 1e9 * found if isinstance(found, (int, float)) and 0 < found < math.inf else None
-
-
-def _of_link(line: Measurement, link: float | None) -> str:
+def _of_link(line: Measurement, environment: dict[str, Any]) -> str:
     value = line.value("busbw")
     if value is None:
         return ""
+    link = link_bandwidth(environment, line.case["ulysses"])
     return f"{units.percent(value / link)} of {units.rate(link, 'B/s')}" if link else "not known"
 
 

@@ -17,7 +17,8 @@ def _table() -> list[dict[str, Any]]:
 
 
 def find_peak(device_name: str) -> dict[str, Any] | None:
-    """The peak of one device: `flops` by dtype in FLOP/s, `memory_bandwidth` in bytes/s, `source`; None if unknown.
+    """The peak of one device: `flops` by dtype in FLOP/s, `memory_bandwidth` in bytes/s, `link` as
+    :mod:`fiabench.results.links` takes it, `source`; None if unknown.
 
     No peak is known for CPUs: none is published for attention's dtypes, and a measured one would be another benchmark.
     """
@@ -26,6 +27,11 @@ def find_peak(device_name: str) -> dict[str, Any] | None:
             return {
                 "flops": {dtype: value * 1e12 for dtype, value in row["tflops"].items()},
                 "memory_bandwidth": row["memory_bandwidth"] * 1e9,
+                "link": {
+                    "bandwidth": row["link"]["gb_s"] * 1e9,
+                    "links": row["link"]["links"],
+                    "ranks": row["link"]["ranks"],
+                },
                 "source": row["source"],
             }
     return None

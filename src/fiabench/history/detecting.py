@@ -14,7 +14,7 @@ from statistics import median
 import numpy as np
 
 from fiabench.history.blame import Fault, blame
-from fiabench.history.series import Series
+from fiabench.history.series import Series, Value
 from fiabench.results.metrics import METRICS
 from fiabench.stats import changes as detector
 
@@ -89,12 +89,10 @@ def detect_changes(found: Iterable[Series], metrics: Sequence[str], reference: R
 
     ``reference`` is taken out of durations; of sizes, which no mood of the box moves, it is not.
     """
-    asked = [
-        (series, metric)
-        for series in found
-        for metric in metrics
-        if any(point.value(metric) for point in series.points)
-    ]
+    all_values = (
+        (series, metric, [point.value(metric) for point in series.points]) for series in found for metric in metrics
+    )
+    asked = [one for one in all_values if any(one[2])]
     histories = [_history(*one, reference) for one in asked]
     judgeable = [history for history in histories if not isinstance(history, str)]
     answers = iter(detector.detect_all([history for history, _ in judgeable]))
@@ -104,12 +102,13 @@ def detect_changes(found: Iterable[Series], metrics: Sequence[str], reference: R
     ]
 
 
-def _history(series: Series, metric: str, reference: Reference | None) -> tuple[detector.History, list[int]] | str:
+def _history(
+    series: Series, metric: str, values: list[Value | None], reference: Reference | None
+) -> tuple[detector.History, list[int]] | str:
     """What the detector gets and the place of each value; or why it gets nothing.
 
     Of few and wild samples an interval may reach below zero; it then reaches as far down as up, as a factor.
     """
-    values = [point.value(metric) for point in series.points]
     places = [place for place, value in enumerate(values) if value is not None]
     there = [value for value in values if value is not None]
     if any(not 0 < value.value < math.inf for value in there):
@@ -132,13 +131,15 @@ def _history(series: Series, metric: str, reference: Reference | None) -> tuple[
     return history, places
 
 
-def _judged(series: Series, metric: str, answer: detector.Detection, places: list[int]) -> Judged:
+def _judged(
+    series: Series, metric: str, values: list[Value | None], answer: detector.Detection, places: list[int]
+) -> Judged:
     flagged = {change.index for change in answer.flags}
     suspects = [change for change in answer.suspects if change.index not in flagged]
     return Judged(
         series,
         metric,
-        _values(series, metric),
+        _numbers(values),
         tuple(_placed(series, metric, change, places, True) for change in answer.flags),
         tuple(_placed(series, metric, change, places, False) for change in suspects),
         answer.abstains,
@@ -146,12 +147,11 @@ def _judged(series: Series, metric: str, answer: detector.Detection, places: lis
     )
 
 
-def _left_out(series: Series, metric: str, why: str) -> Judged:
-    return Judged(series, metric, _values(series, metric), (), (), why, None)
+def _left_out(series: Series, metric: str, values: list[Value | None], why: str) -> Judged:
+    return Judged(series, metric, _numbers(values), (), (), why, None)
 
 
-def _values(series: Series, metric: str) -> list[float | None]:
-    values = [point.value(metric) for point in series.points]
+def _numbers(values: list[Value | None]) -> list[float | None]:
     return [None if value is None else value.value for value in values]
 
 

@@ -125,6 +125,7 @@ class Spec(_Part):
         return {
             "flops": {dtype: value * 1e12 for dtype, value in self.peak.tflops.items()},
             "memory_bandwidth": self.memory.gb_s * 1e9,
+            "link": {"bandwidth": self.node.gb_s * 1e9, "links": self.node.links, "ranks": self.node.ranks},
             "source": self.peak.source,
         }
 

@@ -14,6 +14,8 @@ FEWEST = 8
 """Values from which on a step can be told from noise at all."""
 _HALF, _FAR = 3, 5.0
 """Values to either side that make a running median, and its robust standard deviations that are far from it."""
+_AROUND = 5
+"""Values to either side that one which is unsure is moved towards."""
 _PLACES, _SURE = 64, 3.0
 """Places of a step that the slope over a reference is fitted beside, and its standard errors that are beyond chance."""
 _TO_DEVIATION = 2 * 1.96
@@ -94,12 +96,23 @@ def _steadied(logs: np.ndarray, errors: np.ndarray) -> np.ndarray:
     excess = np.maximum(errors**2 - usual**2, 0.0)
     trust = np.sqrt((noise + 1e-30) / (noise + excess + 1e-30))
     steadied = logs.copy()
-    for place in np.flatnonzero(trust < 0.999):
-        near = [other for other in range(place - 5, place + 6) if 0 <= other < logs.size and other != place]
-        middle = float(np.median(logs[near]))
-        reach = _TO_DEVIATION / 2 * errors[place]
-        steadied[place] -= np.clip((1 - trust[place]) * (logs[place] - middle), -reach, reach)
+    unsure = np.flatnonzero(trust < 0.999)
+    middle = _medians_around(logs, unsure)
+    reach = _TO_DEVIATION / 2 * errors[unsure]
+    steadied[unsure] -= np.clip((1 - trust[unsure]) * (logs[unsure] - middle), -reach, reach)
     return steadied
+
+
+def _medians_around(logs: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """The median of the up to _AROUND values to either side of each of ``places``, without its own."""
+    apart = np.concatenate([np.arange(-_AROUND, 0), np.arange(1, _AROUND + 1)])
+    near = places[:, None] + apart
+    there = (near >= 0) & (near < logs.size)
+    values = np.where(there, logs[np.clip(near, 0, logs.size - 1)], np.inf)
+    values.sort(axis=1)
+    count = there.sum(axis=1)
+    rows = np.arange(places.size)
+    return np.asarray((values[rows, (count - 1) // 2] + values[rows, count // 2]) / 2)
 
 
 def _explained_by(reference: np.ndarray, logs: np.ndarray, sessions: Sequence[int]) -> np.ndarray:
