@@ -129,7 +129,7 @@ def test_each_setting_of_the_variables_has_ranks_of_its_own(write_sweep: Any, st
     assert "OMP_SCHEDULE=static" in err
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_cross_check_says_which_kernels_ran(write_sweep: Any, start: Any, tmp_path: Path) -> None:
     sweep = write_sweep(axes={"seq_len_q": [256], "ulysses": [1, 2]})
     out = tmp_path / "out"
@@ -194,7 +194,7 @@ def test_a_reader_that_has_seen_enough_gets_no_traceback(write_sweep: Any) -> No
     assert process.returncode == 1
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_seeds_shards_are_measured_at_a_length_for_a_cpu(start: Any, tmp_path: Path) -> None:
     """sglang's pull request 23572: 40 heads, tensor parallel 2 and Ulysses 4 leave 5 on each of 4 ranks."""
     only = ("--filter", "op=fia", "--device", "cpu", "--no-figures")

@@ -106,7 +106,7 @@ def plant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], No
     return write
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_fast_clock_is_told_and_fails_the_command(
     plant: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -98,7 +98,7 @@ def test_a_resumed_run_is_as_one_that_was_not_interrupted(
     assert f"{kept} measurements are there, {6 - kept} to go" in capsys.readouterr().err
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_case_that_cannot_be_measured_is_tried_once(write_sweep: Any, tmp_path: Path) -> None:
     sweep = write_sweep(geometry={"model": "wan-14b"}, axes={"seq_len_q": [25600, 51200], "ulysses": [2]})
     planted = ("--plant", "oom=0@seq_len_q=25600")

@@ -107,7 +107,7 @@ def test_commits_lie_between_the_two_in_order(tmp_path: Path) -> None:
             between(repository, good, bad)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_real_commit_of_a_crash_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     toy = Toy(tmp_path / "toy")
     toy.commit(PLAIN, "Attend")

@@ -105,7 +105,7 @@ def test_cases_stand_together_by_the_ranks_that_they_need() -> None:
     assert [[case.seq_len_q for case in part] for part in together(cases)] == [[64, 8], [64], [64]]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_real_ranks_of_two_commits_are_told_apart(tmp_path: Path) -> None:
     toy = Toy(tmp_path / "toy")
     plain, twice = toy.commit(PLAIN, "Attend"), toy.commit(TWICE, "Attend twice")

@@ -67,6 +67,7 @@ _KINDS = {
 }
 """What the fields of a case are."""
 _NONE: dict[str, Any] = {}
+_NOT = (math.nan, math.nan, math.nan)
 
 
 class Kept(Measurement):
@@ -84,6 +85,11 @@ class Kept(Measurement):
         self.timing = line.get("timing", _NONE)
         self.metrics = cast("dict[str, Any]", Entries(row))
         self.check, self.samples, self.session, self.sessions = _NONE, _NONE, 0, []
+
+    def bounds(self, metric: str) -> tuple[float, float, float] | None:
+        place = COLUMNS.get(metric)
+        value, low, high = self.row[place].tolist() if place is not None else _NOT
+        return (value, low, high) if value == value else None
 
     @property
     def chunk(self) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +15,7 @@ from fiabench.history.repository import Commit
 from fiabench.history.store import Attempt, Store
 from fiabench.results import words
 from fiabench.results.environment import said_of
-from fiabench.results.measurement import Measurement
+from fiabench.results.measurement import LEFT_OUT, Measurement
 
 NOTHING = "failed"
 """The status of a commit that left no line for the case."""
@@ -78,10 +80,8 @@ class Point(NamedTuple):
 
 def value_of(measurement: Measurement, metric: str) -> Value | None:
     """A metric with its interval; None where it was not measured."""
-    entry = measurement.metrics.get(metric) if measurement.measured else None
-    if entry is None:
-        return None
-    return Value(entry["value"], entry.get("low", entry["value"]), entry.get("high", entry["value"]))
+    found = measurement.bounds(metric) if measurement.measured else None
+    return None if found is None else Value(*found)
 
 
 @dataclass
@@ -93,7 +93,7 @@ class Series:
     case: Case
     points: list[Point] = field(default_factory=list)
 
-    @property
+    @cached_property
     def ran(self) -> list[str]:
         """What its points ran on, each once; of those that were measured, if any was."""
         measured = [point.ran for point in self.points if point.measured]
@@ -102,19 +102,11 @@ class Series:
     def endings(self) -> Iterator[tuple[int, int]]:
         """Stretches of commits that end alike without being measured: the first and the last, by index."""
         start = 0
-        for index in range(1, len(self.points) + 1):
-            ended = self.points[start]
-            if index < len(self.points) and _alike(ended, self.points[index]):
-                continue
-            if not ended.measured and ended.status not in ("unsupported", "does_not_fit"):
-                yield start, index - 1
-            start = index
-
-
-def _alike(a: Point, b: Point) -> bool:
-    if a.measured or b.measured:
-        return a.measured and b.measured
-    return a.status == b.status
+        for status, alike in groupby("" if point.measured else point.status for point in self.points):
+            end = start + len(list(alike))
+            if status not in ("", *LEFT_OUT):
+                yield start, end - 1
+            start = end
 
 
 def read_series(store: Store, attempts: list[Attempt], wanted: Callable[[str, Case], bool]) -> list[Series]:
@@ -159,11 +151,12 @@ def _lines(attempts: list[Attempt], sittings: dict[Path, int], outside: bool) ->
     found: dict[str, list[Measured]] = {}
     for attempt in attempts:
         if attempt.run:
-            stack = stack_of(attempt.run.environment, outside)
+            stack, sitting = stack_of(attempt.run.environment, outside), sittings[attempt.path]
+            ran = {emulated: said_of(attempt.run.environment, emulated) for emulated in (False, True)}
             for measurement in attempt.run.measurements:
-                others = [other for other in found.get(measurement.id, []) if other.stack != stack]
-                ran = said_of(attempt.run.environment, bool(measurement.timing.get("emulated")))
-                found[measurement.id] = [*others, Measured(measurement, stack, sittings[attempt.path], ran)]
+                others = [other for other in found.get(measurement.id, ()) if other.stack != stack]
+                said = ran[bool(measurement.timing.get("emulated"))]
+                found[measurement.id] = [*others, Measured(measurement, stack, sitting, said)]
     return found
 
 

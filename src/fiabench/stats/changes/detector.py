@@ -200,15 +200,15 @@ def _changes(family: Family, one: Given, steps: Sequence[Step], gains: np.ndarra
 def _judge_long(batch: Sequence[Given], sessions: tuple[int, ...]) -> list[Detection]:
     """Series too long to be judged at once: in windows that overlap by half, of which each answers for its middle; the
     last answers for the newest values as well."""
-    return [_judge_windows(one) for one in batch]
+    begins = [*range(0, batch[0].logs.size - _WINDOW, _WINDOW // 2), batch[0].logs.size - _WINDOW]
+    answers = _judge_parts([_part(one, begin) for one in batch for begin in begins])
+    each = [answers[place : place + len(begins)] for place in range(0, len(answers), len(begins))]
+    return [_of_windows(one, begins, found) for one, found in zip(batch, each)]
 
 
-def _judge_windows(one: Given) -> Detection:
-    count = one.logs.size
-    begins = [*range(0, count - _WINDOW, _WINDOW // 2), count - _WINDOW]
+def _of_windows(one: Given, begins: Sequence[int], answers: Sequence[Detection]) -> Detection:
     # More windows find more by chance, each of them.
     dearer = math.log(len(begins)) / NEEDED
-    answers = _judge_parts([_part(one, begin) for begin in begins])
     candidates: dict[int, Change] = {}
     for number, (begin, answer) in enumerate(zip(begins, answers)):
         newest = number == len(begins) - 1
