@@ -18,7 +18,7 @@ import pytest
 
 from fiabench.cases.errors import InputError
 from fiabench.cli import dashboard
-from fiabench.dashboard import build, events
+from fiabench.dashboard import build, events, keeping
 from fiabench.dashboard.model import Asked
 from fiabench.history.learning import SYMPTOMS
 from tests.dashboard import learned
@@ -120,6 +120,33 @@ def exchanged_in(session: dict[str, Any]) -> np.ndarray | None:
 def unshortened(text: str) -> np.ndarray:
     short = np.frombuffer(base64.b64decode(text), "u1").reshape(-1, 3)
     return np.hstack([np.zeros((len(short), 1), "u1"), short]).view("<f4").ravel()
+
+
+def test_many_runs_are_read_on_every_core_as_they_are_one_by_one(
+    tmp_path: Path, fresh: Fresh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = fresh()
+    for machine in ("other", "third"):
+        for number in range(14):
+            learned.add(made, number, machine=machine)
+    damaged = next(made.store.runs.glob("third/*/*"))
+    (damaged / "run.json").write_text("{}")
+    heard = []
+    asked = Asked(made.store)
+    done = build.write(
+        asked, tmp_path / "html", tmp_path / "kept", ROOT / "plots", False, lambda *said: heard.append(said)
+    )
+    assert heard[-1][0] == "writing cases"
+    assert [said for said in heard if said[0] == "reading runs"][-1] == ("reading runs", 42, 42)
+    assert done.read == 42
+    assert len(done.model.notices) == 1
+    assert str(damaged) in done.model.notices[0]
+    monkeypatch.setattr(keeping, "_MANY", 1000)
+    alone = build.write(asked, tmp_path / "alone", tmp_path / "kept-alone", ROOT / "plots", False)
+    assert alone.read == 42
+    assert alone.written == done.written
+    for name in done.written:
+        assert (tmp_path / "alone" / name).read_bytes() == (tmp_path / "html" / name).read_bytes(), name
 
 
 def test_a_stack_that_changes_is_marked(tmp_path: Path, fresh: Fresh) -> None:

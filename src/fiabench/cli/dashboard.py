@@ -8,6 +8,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import click
+from rich.progress import Progress, TaskID
 from rich.text import Text
 
 from fiabench.cases.errors import InputError
@@ -19,6 +20,8 @@ from fiabench.history.store import Store
 from fiabench.results.comparison import check_metrics
 
 _path = click.Path(path_type=Path)
+_SHOWN_EACH = 8
+"""Runs read, or cases written, from one showing of how far it is to the next."""
 _NOTICES = 20
 """Notices that the terminal gets; the page has more."""
 out_option = click.option(
@@ -49,13 +52,20 @@ def build(
     started = time.monotonic()
     store = _store(name, place, bool(runs))
     keep = (store.folder if store.exists() else out.resolve() / ".kept") / pages.KEPT
-    done = pages.write(
-        Asked(store, [path.resolve() for path in runs], metrics or JUDGED),
-        out,
-        keep,
-        ROOT / "plots",
-        figures,
-    )
+    asked = Asked(store, [path.resolve() for path in runs], metrics or JUDGED)
+    notes = console(stderr=True)
+    # Without a thread that refreshes it: processes are forked meanwhile.
+    with Progress(console=notes, transient=True, auto_refresh=False, disable=not notes.is_terminal) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def each(what: str, number: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=total)
+            bars.update(tasks[what], completed=number)
+            if number % _SHOWN_EACH == 0:
+                bars.refresh()
+
+        done = pages.write(asked, out, keep, ROOT / "plots", figures, each)
     screen = console()
     notices = done.model.notices
     for notice in notices[:_NOTICES]:

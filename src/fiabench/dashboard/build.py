@@ -14,7 +14,7 @@ from typing import Any
 from fiabench.cases.errors import InputError
 from fiabench.dashboard import casefiles, casepages, changes, events, latest, pictures
 from fiabench.dashboard.events import Event
-from fiabench.dashboard.keeping import Keeper
+from fiabench.dashboard.keeping import Keeper, Progress
 from fiabench.dashboard.markup import page, text
 from fiabench.dashboard.model import Asked, Model, build, facts, kept
 from fiabench.dashboard.script import key_of, take
@@ -45,16 +45,23 @@ class Built:
     """The files, relative to the folder."""
 
 
-def write(asked: Asked, out: Path, keep: Path, plots: Path, figures: bool = True) -> Built:
+def write(
+    asked: Asked,
+    out: Path,
+    keep: Path,
+    plots: Path,
+    figures: bool = True,
+    each: Progress = lambda what, done, total: None,
+) -> Built:
     """Writes the pages of ``asked`` into ``out``.
 
-    ``keep`` is where what was read is kept; ``plots`` has the figures, which are drawn unless ``figures`` says not to.
-    Raises InputError where a folder cannot be written.
+    ``keep`` is where what was read is kept; ``plots`` has the figures, which are drawn unless ``figures`` says not to;
+    ``each`` hears how far it is. Raises InputError where a folder cannot be written.
     """
     collects = gc.isenabled()
     gc.disable()  # a million measurements are in no cycle, and looking for some takes a quarter of the time
     try:
-        return _write(asked, out, keep, plots, figures)
+        return _write(asked, out, keep, plots, figures, each)
     except OSError as error:
         raise InputError.plain(f"{error.filename or out}: cannot be written ({error.strerror})") from error
     finally:
@@ -62,9 +69,9 @@ def write(asked: Asked, out: Path, keep: Path, plots: Path, figures: bool = True
             gc.enable()
 
 
-def _write(asked: Asked, out: Path, keep: Path, plots: Path, figures: bool) -> Built:
+def _write(asked: Asked, out: Path, keep: Path, plots: Path, figures: bool, each: Progress) -> Built:
     keeper = Keeper(keep)
-    model = build(asked, keeper)
+    model = build(asked, keeper, each)
     keeper.close()
     found = events.events(model)
     of_series = events.states(model, found)
@@ -75,7 +82,7 @@ def _write(asked: Asked, out: Path, keep: Path, plots: Path, figures: bool) -> B
     for one in (one for of_machine in drawn.values() for one in of_machine):
         for path in one.paths:
             site.link(f"pictures/{path.parent.name}/{path.name}", path)
-    _cases(site, model, found)
+    _cases(site, model, found, each)
     for key in keeper.keys:
         for path in keeper.samples(key).iterdir():
             site.link(f"samples/{key}/{path.name}", path)
@@ -155,16 +162,17 @@ class _Site:
                     path.unlink()
 
 
-def _cases(site: _Site, model: Model, found: Sequence[Event]) -> None:
+def _cases(site: _Site, model: Model, found: Sequence[Event], each: Progress) -> None:
     by_series: dict[int, list[Event]] = {}
     for event in found:
         by_series.setdefault(id(event.series), []).append(event)
     places = {commit.hash: place for place, commit in enumerate(model.commits)}
-    for series in model.series:
+    for number, series in enumerate(model.series, start=1):
         history, own, name = casefiles.History(series), by_series.get(id(series), []), casefiles.name_of(series)
         site.write(f"cases/{name}.js", casefiles.script(model, history, own, places))
         site.write(f"cases/{name}.csv", casefiles.table(history))
         site.write(f"cases/{name}.html", casepages.case_page(model, history, own))
+        each("writing cases", number, len(model.series))
 
 
 def _index(model: Model, of_series: dict[int, str]) -> dict[str, Any]:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import shutil
+import signal
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +24,11 @@ from fiabench.results.rundir import CASES, HEADER, Run
 _FORMAT = f"5 {' '.join(COLUMNS)}"
 """Of what is kept: changes with what a digest holds and with the metrics, so that all is read again."""
 _INDEX, _PART = "kept.json", ".part"
+_TOGETHER, _MANY = 8, 4
+"""Runs that a process reads at a time, and of such parts how many there have to be to start processes for them."""
+
+Progress = Callable[[str, int, int], None]
+"""What is done, how far, and out of how much."""
 
 
 class Keeper:
@@ -64,30 +73,44 @@ class Keeper:
 
     def samples(self, key: str) -> Path:
         """The folder with the files that the page loads of a run."""
-        return self.folder / "samples" / key
+        return _samples(self.folder, key)
 
     @property
     def keys(self) -> list[str]:
         """Of all runs that were asked for and can be read."""
         return [known["key"] for known in self._asked.values() if "key" in known]
 
+    def read_ahead(self, paths: Iterable[Path], each: Progress) -> None:
+        """Reads those of ``paths`` that are not kept yet, which are many after a first build, on every core; ``each``
+        hears of it. What goes wrong with a run is said when it is read."""
+        new = [(path, stamp) for path in paths if (stamp := _stamp(path)) != self._stamp_of(path)]
+        parts = [new[place : place + _TOGETHER] for place in range(0, len(new), _TOGETHER)]
+        if len(parts) < _MANY:
+            return
+        workers = min(len(os.sched_getaffinity(0)), len(parts))
+        # Forked: a command of tools/ is none that a fresh process could import.
+        with ProcessPoolExecutor(workers, multiprocessing.get_context("fork"), _ignore_interrupts) as pool:
+            try:
+                for number, (known, cases) in enumerate(pool.map(_take_all, parts, [self.folder] * len(parts))):
+                    self._known |= known
+                    self._cases |= cases
+                    self.read_now += [path for path, _ in parts[number]]
+                    each("reading runs", sum(map(len, parts[: number + 1])), len(new))
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+        self._grown = True
+
+    def _stamp_of(self, path: Path) -> list[Any] | None:
+        known = self._known.get(str(path.absolute()))
+        return known["stamp"] if known else None
+
     def _take(self, path: Path, stamp: list[Any]) -> dict[str, Any]:
         self.read_now.append(path)
         self._grown = True
-        try:
-            run, notices = digests.read(path, self._checked)
-        except InputError as error:
-            return {"stamp": stamp, "notices": [], "problem": str(error)}
-        key = key_of(str(path.absolute()), *map(str, stamp))
-        found, cases = digests.digest(run, key)
+        known, cases = _take(self.folder, path, stamp, self._checked)
         self._cases |= cases
-        samples.write(self.samples(key), run, found)
-        folder = self.folder / "digests"
-        folder.mkdir(parents=True, exist_ok=True)
-        np.save(folder / f"{key}.npy", found.values, allow_pickle=False)
-        content = {"header": found.header, "lines": found.lines}
-        _write(folder / f"{key}.json", json.dumps(content, separators=(",", ":")))
-        return {"stamp": stamp, "notices": notices, "key": key}
+        return known
 
     def _load(self, key: str, path: Path) -> Run | None:
         """None where what was kept is not whole."""
@@ -115,6 +138,44 @@ class Keeper:
         for file in (self.folder / "digests").glob("*"):
             if file.stem not in kept:
                 file.unlink()
+
+
+def _take_all(
+    runs: list[tuple[Path, list[Any]]], folder: Path
+) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
+    """Several runs, each with its stamp, in a process of its own: what is known of each by path, and their cases."""
+    found, all_cases, checked = {}, {}, {}  # type: ignore[var-annotated]
+    for path, stamp in runs:
+        found[str(path.absolute())], cases = _take(folder, path, stamp, checked)
+        all_cases |= cases
+    return found, all_cases
+
+
+def _ignore_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _take(
+    folder: Path, path: Path, stamp: list[Any], checked: dict[str, dict[str, Any]]
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Keeps the run in ``path`` in ``folder``: what is known of it, and its cases by key. ``checked`` see
+    :func:`digest.read`."""
+    try:
+        run, notices = digests.read(path, checked)
+    except InputError as error:
+        return {"stamp": stamp, "notices": [], "problem": str(error)}, {}
+    key = key_of(str(path.absolute()), *map(str, stamp))
+    found, cases = digests.digest(run, key)
+    samples.write(_samples(folder, key), run, found)
+    (folder / "digests").mkdir(parents=True, exist_ok=True)
+    np.save(folder / "digests" / f"{key}.npy", found.values, allow_pickle=False)
+    content = {"header": found.header, "lines": found.lines}
+    _write(folder / "digests" / f"{key}.json", json.dumps(content, separators=(",", ":")))
+    return {"stamp": stamp, "notices": notices, "key": key}, cases
+
+
+def _samples(folder: Path, key: str) -> Path:
+    return folder / "samples" / key
 
 
 def _stamp(path: Path) -> list[Any]:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from fiabench.cases.case import Case
 from fiabench.cases.errors import InputError
 from fiabench.dashboard.digest import Kept
-from fiabench.dashboard.keeping import Keeper
+from fiabench.dashboard.keeping import Keeper, Progress
 from fiabench.history import acceptance
 from fiabench.history.acceptance import Acceptances
 from fiabench.history.detecting import Judged, detect_changes
@@ -119,9 +119,11 @@ def _merged(there: dict[str, Commit], points: Sequence[Point]) -> dict[str, Comm
     return merged | {commit.hash: commit for commit in waiting}
 
 
-def build(asked: Asked, keeper: Keeper) -> Model:
-    """Reads what is new and judges all. A run that cannot be read is passed over with a notice."""
+def build(asked: Asked, keeper: Keeper, each: Progress) -> Model:
+    """Reads what is new and judges all; ``each`` hears how far it is. A run that cannot be read is passed over with a
+    notice."""
     store = asked.store
+    keeper.read_ahead([*(store.run_directories() if store.exists() else ()), *asked.runs], each)
     attempts, unreadable = store.attempts(read=keeper.read) if store.exists() else ([], [])
     for path in asked.runs:
         try:

@@ -180,18 +180,25 @@ class Store:
         ``read`` raises InputError for what it cannot read.
         """
         found, unreadable = [], []
-        for folder in sorted(self.runs.glob(f"{machine or '*'}/{commit or '*'}")):
-            if not _HASH.fullmatch(folder.name):
-                continue
-            for path in sorted({_directory(path) for path in folder.iterdir() if _is_attempt(path)}):
-                reason = _reason(path)
-                try:
-                    run = read(path) if (path / HEADER).exists() else None
-                except InputError as error:
-                    unreadable.append(str(error))
-                    run, reason = None, reason or str(error)
-                found.append(Attempt(folder.parent.name, folder.name, path, run, reason))
+        for path in self._places(machine, commit):
+            reason = _reason(path)
+            try:
+                run = read(path) if (path / HEADER).exists() else None
+            except InputError as error:
+                unreadable.append(str(error))
+                run, reason = None, reason or str(error)
+            found.append(Attempt(path.parent.parent.name, path.parent.name, path, run, reason))
         return found, unreadable
+
+    def run_directories(self) -> list[Path]:
+        """Where :meth:`attempts` finds runs."""
+        return [path for path in self._places() if (path / HEADER).exists()]
+
+    def _places(self, machine: str = "", commit: str = "") -> Iterator[Path]:
+        """The attempts' paths, by machine, commit and time; of one that left nothing the one that it would have had."""
+        for folder in sorted(self.runs.glob(f"{machine or '*'}/{commit or '*'}")):
+            if _HASH.fullmatch(folder.name):
+                yield from sorted({_directory(path) for path in folder.iterdir() if _is_attempt(path)})
 
 
 def _is_attempt(path: Path) -> bool:
