@@ -30,11 +30,12 @@ NEWEST, COST_NOT_NEWEST = 3, 0.5
 """A step older than NEWEST values costs so many nats more: the newest commits are what is asked about."""
 SHORT, COST_SHORT = 50, 0.9
 """Fewer values leave it open how neighbours hang together: each step costs so many nats more."""
-COST_SESSIONS = 2.5
+COST_SESSIONS = 5.0
 """For each factor e that a step is older than one session, counted in sessions, where they are known."""
-COST_FEW_SESSIONS, FAVOUR_KNOWN = 60.0, 0.5
-"""A step between two sessions of s costs COST_FEW_SESSIONS / s^2 nats, as few sessions say little of how sessions
-differ; and with the sessions known, noise explains a step more seldom than without, by FAVOUR_KNOWN nats."""
+COST_WITHIN, COST_FEW_SESSIONS, FAVOUR_BETWEEN = 1.5, 36.0, 1.5
+"""With s sessions known, a step within one costs COST_WITHIN nats: even a small one explains much there, where noise is
+small. One between two costs COST_FEW_SESSIONS / s^2, as few sessions say little of how sessions differ, less
+FAVOUR_BETWEEN: so few places explain by chance what they explain more seldom."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,8 @@ def known_sessions(labels: tuple[int, ...]) -> Family:
     ages = np.array([np.unique(sessions[cut:]).size for cut in range(1, sessions.size)])
     between = sessions[1:] != sessions[:-1]
     few = COST_FEW_SESSIONS / np.unique(sessions).size ** 2
-    return _family(covariances, COST_SESSIONS * np.log(ages) + few * between - FAVOUR_KNOWN, labels)
+    of_place = np.where(between, few - FAVOUR_BETWEEN, COST_WITHIN)
+    return _family(covariances, COST_SESSIONS * np.log(ages) + of_place, labels)
 
 
 def _family(
