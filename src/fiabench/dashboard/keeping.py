@@ -81,7 +81,7 @@ class Keeper:
         return [known["key"] for known in self._asked.values() if "key" in known]
 
     def read_ahead(self, paths: Iterable[Path], each: Progress) -> None:
-        """Reads those of ``paths`` that are not kept yet, which are many after a first build, on every core; ``each``
+        """Reads those of ``paths`` that are not kept yet, at a first build all, on every core; ``each``
         hears of it. What goes wrong with a run is said when it is read."""
         new = [(path, stamp) for path in paths if (stamp := _stamp(path)) != self._stamp_of(path)]
         parts = [new[place : place + _TOGETHER] for place in range(0, len(new), _TOGETHER)]
