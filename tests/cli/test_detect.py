@@ -60,6 +60,22 @@ def test_together_flags_no_more_than_each_alone(ask: Any) -> None:
     assert sum(map(len, together)) <= sum(map(len, alone))
 
 
+def test_many_series_are_judged_on_every_core_as_each_alone(ask: Any) -> None:
+    logs = 0.01 * np.random.default_rng(5).standard_normal((200, 40))
+    logs[::3, 25:] += 0.06
+    values = (100 * np.exp(logs)).tolist()
+    values[7][3] = -1.0
+    found = ask({"series": values})[1]
+    alone = [ask({"series": [one]})[1] for one in values]
+    assert found["flags"] == [one["flags"][0] for one in alone]
+    assert sum(map(bool, found["flags"])) > 50
+    assert found["abstains"] == [one["abstains"][0] for one in alone]
+    assert "found -1" in found["abstains"][7]
+    there = [(a, b["visible"][0]) for a, b in zip(found["visible"], alone) if a is not None]
+    assert len(there) > 190
+    assert [a for a, _ in there] == pytest.approx([b for _, b in there])
+
+
 def test_sessions_intervals_and_reference_are_taken(ask: Any) -> None:
     plain = series(5, 1.08)
     labels = [index // 10 for index in range(60)]

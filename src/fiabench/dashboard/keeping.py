@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import shutil
-import signal
 from collections.abc import Callable, Iterable
-from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from fiabench.dashboard import digest as digests
 from fiabench.dashboard import samples
 from fiabench.dashboard.digest import COLUMNS, Digest
 from fiabench.dashboard.script import key_of
+from fiabench.history.on_cores import on_every_core
 from fiabench.results.rundir import CASES, HEADER, Run
 
 _FORMAT = f"5 {' '.join(COLUMNS)}"
@@ -87,18 +86,11 @@ class Keeper:
         parts = [new[place : place + _TOGETHER] for place in range(0, len(new), _TOGETHER)]
         if len(parts) < _MANY:
             return
-        workers = min(len(os.sched_getaffinity(0)), len(parts))
-        # Forked: a command of tools/ is none that a fresh process could import.
-        with ProcessPoolExecutor(workers, multiprocessing.get_context("fork"), _ignore_interrupts) as pool:
-            try:
-                for number, (known, cases) in enumerate(pool.map(_take_all, parts, [self.folder] * len(parts))):
-                    self._known |= known
-                    self._cases |= cases
-                    self.read_now += [path for path, _ in parts[number]]
-                    each("reading runs", sum(map(len, parts[: number + 1])), len(new))
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
+        for number, (known, cases) in enumerate(on_every_core(partial(_take_all, self.folder), parts)):
+            self._known |= known
+            self._cases |= cases
+            self.read_now += [path for path, _ in parts[number]]
+            each("reading runs", sum(map(len, parts[: number + 1])), len(new))
         self._grown = True
 
     def _stamp_of(self, path: Path) -> list[Any] | None:
@@ -141,7 +133,7 @@ class Keeper:
 
 
 def _take_all(
-    runs: list[tuple[Path, list[Any]]], folder: Path
+    folder: Path, runs: list[tuple[Path, list[Any]]]
 ) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
     """Several runs, each with its stamp, in a process of its own: what is known of each by path, and their cases."""
     found, all_cases, checked = {}, {}, {}  # type: ignore[var-annotated]
@@ -149,10 +141,6 @@ def _take_all(
         found[str(path.absolute())], cases = _take(folder, path, stamp, checked)
         all_cases |= cases
     return found, all_cases
-
-
-def _ignore_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _take(
