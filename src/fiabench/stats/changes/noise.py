@@ -32,7 +32,7 @@ SHORT, COST_SHORT = 50, 0.9
 """Fewer values leave it open how neighbours hang together: each step costs so many nats more."""
 COST_SESSIONS = 5.0
 """For each factor e that a step is older than one session, counted in sessions, where they are known."""
-COST_WITHIN, COST_FEW_SESSIONS, FAVOUR_BETWEEN = 1.5, 36.0, 1.5
+COST_WITHIN, COST_FEW_SESSIONS, FAVOUR_BETWEEN = 1.2, 36.0, 1.2
 """With s sessions known, a step within one costs COST_WITHIN nats: even a small one explains much there, where noise is
 small. One between two costs COST_FEW_SESSIONS / s^2, as few sessions say little of how sessions differ, less
 FAVOUR_BETWEEN: so few places explain by chance what they explain more seldom."""

@@ -53,16 +53,22 @@ def levels_explain(series: np.ndarray) -> np.ndarray:
     grown = 1 + lengths * spread**2
     usual = lengths * np.log(2 * math.pi * width**2) + np.log(grown)
     before = begin + (lengths - 1) * stay - 0.5 * usual
+    precision = 0.5 / width**2
+    pulled = spread**2 / grown * precision
     forward = np.zeros((count + 1, *width.shape))
     for end in range(1, count + 1):
         start = max(0, end - _LONGEST)
         shown = slice(_LONGEST - (end - start), _LONGEST)
         total = (sums[:, end] - sums[:, start:end].T)[..., None]
         square = (squares[:, end] - squares[:, start:end].T)[..., None]
-        within = (square - spread**2 * total**2 / grown[shown]) / width**2
-        terms = forward[start:end] + before[shown] - 0.5 * within
+        # In place: most of the time of a long series goes into this.
+        terms = pulled[shown] * total**2
+        terms -= square * precision
+        terms += before[shown]
+        terms += forward[start:end]
         greatest = terms.max(axis=0)
-        forward[end] = greatest + np.log(np.exp(terms - greatest).sum(axis=0))
+        terms -= greatest
+        forward[end] = greatest + np.log(np.exp(terms, out=terms).sum(axis=0))
     by_spread = forward[count].reshape(number, len(SPREADS), len(_WIDTHS)).max(axis=2)
     likelihood = log_sum(by_spread.T) - math.log(len(SPREADS))
     return restricted_likelihood(likelihood, np.array([1]), count)
