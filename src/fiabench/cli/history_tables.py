@@ -128,7 +128,7 @@ def _number(point: Point, metric: str, plain: bool) -> str:
         return ""
     text = units.human(found.value, METRICS[metric].unit)
     if found.high > found.low and found.value:
-        text += f" ±{units.percent((found.high - found.low) / (2 * found.value))}"
+        text += f" {units.spread(found.low, found.high, found.value)}"
     return _ascii(text) if plain else text
 
 

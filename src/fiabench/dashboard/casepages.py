@@ -71,7 +71,7 @@ def _number(found: list[float], unit: str) -> str:
     value, low, high = found
     if value != value:
         return ""
-    spread = f" ±{units.percent((high - low) / (2 * value))}" if high > low and value else ""
+    spread = f" {units.spread(low, high, value)}" if high > low and value else ""
     return f"{units.human(value, unit)}{spread}"
 
 

@@ -46,8 +46,8 @@ def cell(measurement: Measurement) -> list[str]:
 def _latency(measurement: Measurement) -> str:
     marks = "".join(mark for mark, (_, holds) in _MARKS.items() if holds(measurement))
     total = measurement.metrics["total"]
-    spread = (total["high"] - total["low"]) / (2 * total["value"])
-    return f"{units.seconds(total['value'])} ±{units.percent(spread)}{marks}"
+    spread = units.spread(total["low"], total["high"], total["value"])
+    return f"{units.seconds(total['value'])} {spread}{marks}"
 
 
 def _compared(measurement: Measurement) -> list[str]:

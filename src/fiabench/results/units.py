@@ -7,6 +7,8 @@ _BINARY = ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"), (1, "
 _DECIMAL = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1, ""))
 _ROUNDS_UP = 0.9995
 """Of a unit, from which on three digits show it as 1.00 rather than as 1,000 of the smaller one."""
+_HARDLY = 2.0
+"""How far an interval is told, in times of its value: two sessions alone have one of ten times as much."""
 
 
 def _digits(value: float) -> str:
@@ -47,6 +49,13 @@ def rate(value: float, unit: str) -> str:
 def percent(value: float) -> str:
     text = f"{100 * value:.1f}" if abs(value) < 0.0995 else f"{100 * value:.0f}"
     return f"{text} %"
+
+
+def spread(low: float, high: float, value: float) -> str:
+    """Half of an interval, as a part of ``value``: `±3.1 %`, and beyond twice the value, where few samples say hardly
+    anything, `±>200 %`."""
+    half = (high - low) / (2 * value)
+    return f"±{percent(half)}" if half <= _HARDLY else f"±>{percent(_HARDLY)}"
 
 
 def factor(value: float) -> str:
