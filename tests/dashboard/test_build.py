@@ -182,6 +182,7 @@ def test_a_run_directory_is_shown_without_a_history(
     assert code == 0
     page = (tmp_path / "html" / "index.html").read_text()
     assert "simulated, not measured anywhere" in page
+    assert "cannot be judged: 2 values: at least 8 are needed" in page
     assert "2 new runs read" in capsys.readouterr().out
 
 

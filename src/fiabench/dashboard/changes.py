@@ -87,7 +87,7 @@ def section(model: Model, found: Sequence[Event]) -> str:
     over = [group for group in shown if group.state == OVER]
     body = "".join(_group(model, group) for group in standing)
     if not body:
-        body = "<p>Nothing changed that noise does not explain.</p>"
+        body = f"<p>{_nothing(model)}</p>"
     if over:
         past = "".join(_group(model, group) for group in over)
         body += (
@@ -99,6 +99,14 @@ def section(model: Model, found: Sequence[Event]) -> str:
         '<p id="changes-none" hidden>No change of the filtered cases.</p>'
         f"{csv_link('csv/changes.csv', 'all changes')}</section>"
     )
+
+
+def _nothing(model: Model) -> str:
+    """What there is to say where nothing changed, or where that cannot be known."""
+    whys = [judged.abstains for judged in model.judged]
+    if whys and all(whys):
+        return f"Whether anything changed cannot be judged: {text(whys[0])}."
+    return "Nothing changed that noise does not explain."
 
 
 def _group(model: Model, group: Group) -> str:

@@ -102,7 +102,7 @@ def _not_judged(one: Given) -> Detection | None:
     """The answer where there is nothing to judge."""
     count = one.logs.size
     if count < FEWEST:
-        return Detection((), (), (), f"{count} values: at least {FEWEST} are needed", None)
+        return Detection((), (), (), f"{count} value{'' if count == 1 else 's'}: at least {FEWEST} are needed", None)
     if one.logs.min() == one.logs.max():
         return Detection((), (), (), "", 0.0)
     return None
