@@ -60,7 +60,7 @@ def test_together_flags_no_more_than_each_alone(ask: Any) -> None:
     assert sum(map(len, together)) <= sum(map(len, alone))
 
 
-def test_many_series_are_judged_on_every_core_as_each_alone(ask: Any) -> None:
+def test_many_series_are_judged_as_each_alone(ask: Any) -> None:
     logs = 0.01 * np.random.default_rng(5).standard_normal((200, 40))
     logs[::3, 25:] += 0.06
     values = (100 * np.exp(logs)).tolist()

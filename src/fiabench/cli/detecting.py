@@ -11,11 +11,8 @@ from typing import Any
 import click
 
 from fiabench.cases.errors import InputError, Problem, describe
-from fiabench.history.on_cores import on_every_core
 
 _FILE = "standard input"
-_TOGETHER = 64
-"""Series that one process judges at a time."""
 _KEYS = ("series", "sessions", "intervals", "reference")
 _FORM = (
     '{"series": [[...], ...], "sessions": [[...], ...]?, "intervals": [[[low, high], ...], ...]?, "reference": ...?}'
@@ -44,7 +41,7 @@ def detect(everything: bool, together: bool) -> None:
 
 
 def _answer(document: dict[str, Any], everything: bool, together: bool) -> dict[str, Any]:
-    from fiabench.stats.changes import Detection, History, as_family, detect_each
+    from fiabench.stats.changes import Detection, History, detect_all, detect_each
 
     histories = []
     reasons: dict[int, str] = {}
@@ -61,9 +58,7 @@ def _answer(document: dict[str, Any], everything: bool, together: bool) -> dict[
         if beside.get("reference") is not None:
             beside["reference"] = [math.nan if value is None else value for value in beside["reference"]]
         histories.append(History(numbers, **beside))
-    parts = [histories[place : place + _TOGETHER] for place in range(0, len(histories), _TOGETHER)]
-    alone = [found for part in on_every_core(detect_each, parts) for found in part]
-    found = iter(as_family(alone) if together else alone)
+    found = iter(detect_all(histories) if together else detect_each(histories))
     answers = [
         Detection((), (), (), reasons[place], None) if place in reasons else next(found)
         for place in range(len(document["series"]))

@@ -18,6 +18,7 @@ from fiabench.dashboard.keeping import Keeper, Progress
 from fiabench.dashboard.markup import page, text
 from fiabench.dashboard.model import Asked, Model, build, facts, kept
 from fiabench.dashboard.script import key_of, take
+from fiabench.history.on_cores import on_every_core, ranges
 from fiabench.history.series import Series
 from fiabench.results.metrics import METRICS
 from fiabench.results.rundir import Run
@@ -30,6 +31,8 @@ STATIC = (
 )  # fmt: skip
 SCRIPTS = tuple(f"static/{name}" for name in STATIC if name.endswith(".js") and name != "start.js")
 _MOST_NOTICES = 100
+_CASES_TOGETHER = 16
+"""Cases that one process writes at a time."""
 
 
 @dataclass
@@ -135,8 +138,12 @@ class _Site:
             (out / name).mkdir(parents=True, exist_ok=True)
 
     def write(self, name: str, content: str) -> None:
+        self.written.append(self.put(name, content))
+
+    def put(self, name: str, content: str) -> str:
+        """Writes the file without taking note of it, as another process may do; gives its name."""
         (self.out / name).write_text(content, encoding="utf-8", errors="backslashreplace")
-        self.written.append(name)
+        return name
 
     def link(self, name: str, source: Path) -> None:
         """Puts a file that never changes in its place, without a copy where the file system can."""
@@ -167,12 +174,21 @@ def _cases(site: _Site, model: Model, found: Sequence[Event], each: Progress) ->
     for event in found:
         by_series.setdefault(id(event.series), []).append(event)
     places = {commit.hash: place for place, commit in enumerate(model.commits)}
-    for number, series in enumerate(model.series, start=1):
-        history, own, name = casefiles.History(series), by_series.get(id(series), []), casefiles.name_of(series)
-        site.write(f"cases/{name}.js", casefiles.script(model, history, own, places))
-        site.write(f"cases/{name}.csv", casefiles.table(history))
-        site.write(f"cases/{name}.html", casepages.case_page(model, history, own))
-        each("writing cases", number, len(model.series))
+
+    def some(numbers: range) -> list[str]:
+        """The names of what is written."""
+        written = []
+        for series in model.series[numbers.start : numbers.stop]:
+            history, own, name = casefiles.History(series), by_series.get(id(series), []), casefiles.name_of(series)
+            written.append(site.put(f"cases/{name}.js", casefiles.script(model, history, own, places)))
+            written.append(site.put(f"cases/{name}.csv", casefiles.table(history)))
+            written.append(site.put(f"cases/{name}.html", casepages.case_page(model, history, own)))
+        return written
+
+    parts = ranges(len(model.series), _CASES_TOGETHER)
+    for numbers, written in zip(parts, on_every_core(some, parts)):
+        site.written += written
+        each("writing cases", numbers.stop, len(model.series))
 
 
 def _index(model: Model, of_series: dict[int, str]) -> dict[str, Any]:

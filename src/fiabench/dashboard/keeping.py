@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from fiabench.dashboard import digest as digests
 from fiabench.dashboard import samples
 from fiabench.dashboard.digest import COLUMNS, Digest
 from fiabench.dashboard.script import key_of
-from fiabench.history.on_cores import on_every_core
+from fiabench.history.on_cores import on_every_core, ranges
 from fiabench.results.rundir import CASES, HEADER, Run
 
 _FORMAT = f"5 {' '.join(COLUMNS)}"
@@ -83,14 +82,18 @@ class Keeper:
         """Reads those of ``paths`` that are not kept yet, at a first build all, on every core; ``each``
         hears of it. What goes wrong with a run is said when it is read."""
         new = [(path, stamp) for path in paths if (stamp := _stamp(path)) != self._stamp_of(path)]
-        parts = [new[place : place + _TOGETHER] for place in range(0, len(new), _TOGETHER)]
+        parts = ranges(len(new), _TOGETHER)
         if len(parts) < _MANY:
             return
-        for number, (known, cases) in enumerate(on_every_core(partial(_take_all, self.folder), parts)):
+
+        def some(numbers: range) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
+            return _take_all(self.folder, new[numbers.start : numbers.stop])
+
+        for numbers, (known, cases) in zip(parts, on_every_core(some, parts)):
             self._known |= known
             self._cases |= cases
-            self.read_now += [path for path, _ in parts[number]]
-            each("reading runs", sum(map(len, parts[: number + 1])), len(new))
+            self.read_now += [path for path, _ in new[numbers.start : numbers.stop]]
+            each("reading runs", numbers.stop, len(new))
         self._grown = True
 
     def _stamp_of(self, path: Path) -> list[Any] | None:

@@ -7,29 +7,45 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
+
+MOST = 16
+"""Processes: with more the one that brings their answers together has more to do than they."""
 
 Part = TypeVar("Part")
 Answer = TypeVar("Answer")
+_function: Callable[[Any], Any]
+"""Of the process, where it is one of ours."""
 
 
 def on_every_core(function: Callable[[Part], Answer], parts: Sequence[Part]) -> Iterator[Answer]:
     """What ``function`` makes of each of ``parts``, in their order; whatever it raises is raised here.
 
-    Processes are forked, as a command of tools/ is none that a fresh process could import: no thread of ours may run
-    meanwhile.
+    Processes are forked: ``function`` may hold on to a whole history, which nobody has to copy, and a command of tools/
+    is none that a fresh process could import. What it changes is lost with its process, but for files.
     """
-    workers = min(len(os.sched_getaffinity(0)), len(parts))
+    workers = min(len(os.sched_getaffinity(0)), len(parts), MOST)
     if workers < 2:
         yield from map(function, parts)
         return
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("fork"), _ignore_interrupts) as pool:
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("fork"), _begin, (function,)) as pool:
         try:
-            yield from pool.map(function, parts)
+            yield from pool.map(_call, parts)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
 
 
-def _ignore_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def ranges(count: int, together: int) -> list[range]:
+    """``count`` things in parts of ``together``."""
+    return [range(begin, min(begin + together, count)) for begin in range(0, count, together)]
+
+
+def _begin(function: Callable[[Any], Any]) -> None:
+    global _function
+    _function = function
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever asked hears it
+
+
+def _call(part: Any) -> Any:
+    return _function(part)

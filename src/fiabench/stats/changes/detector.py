@@ -56,14 +56,9 @@ def detect(
 
 
 def detect_all(histories: Sequence[History]) -> list[Detection]:
-    """The changes of every series, judged as one family; see :func:`as_family`."""
-    return as_family(detect_each(histories))
-
-
-def as_family(alone: Sequence[Detection]) -> list[Detection]:
-    """What :func:`detect_each` found, judged as one family: of the series said to have changed FALSE_DISCOVERIES at
-    most have not, in expectation, and none is flagged that would not be by itself. What falls behind stays a
-    candidate."""
+    """The changes of every series, judged as one family: of the series said to have changed FALSE_DISCOVERIES at most
+    have not, in expectation, and none is flagged that would not be by itself. What falls behind stays a candidate."""
+    alone = detect_each(histories)
     chances = [_chance(max((change.score for change in found.candidates), default=0.0)) for found in alone]
     judged = [place for place, found in enumerate(alone) if not found.abstains]
     bound = chance_bound([chances[place] for place in judged], NOMINAL, FALSE_DISCOVERIES)
