@@ -7,7 +7,10 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
+
+from fiabench.cases.errors import InputError
 
 MOST = 16
 """Processes: with more the one that brings their answers together has more to do than they."""
@@ -19,7 +22,8 @@ _function: Callable[[Any], Any]
 
 
 def on_every_core(function: Callable[[Part], Answer], parts: Sequence[Part]) -> Iterator[Answer]:
-    """What ``function`` makes of each of ``parts``, in their order; whatever it raises is raised here.
+    """What ``function`` makes of each of ``parts``, in their order; whatever it raises is raised here, and InputError
+    where a process is ended from outside.
 
     Processes are forked: ``function`` may hold on to a whole history, which nobody has to copy, and a command of tools/
     is none that a fresh process could import. What it changes is lost with its process, but for files.
@@ -31,6 +35,8 @@ def on_every_core(function: Callable[[Part], Answer], parts: Sequence[Part]) -> 
     with ProcessPoolExecutor(workers, multiprocessing.get_context("fork"), _begin, (function,)) as pool:
         try:
             yield from pool.map(_call, parts)
+        except BrokenProcessPool as error:
+            raise InputError.plain("one of the processes was ended, as for want of memory; try again") from error
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
