@@ -20,7 +20,7 @@ WANDERING = ((0.9, 0.4), (0.97, 0.4), (0.97, 1.5))
 """Slow noise beneath quick: the slow one's correlation of neighbours, and the quick one's variance relative to its."""
 OFFSETS = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0)
 """Standard deviations of what the values of one session share, relative to the noise within."""
-COST_TREND, COST_AUTOREGRESSIVE, COST_WANDERING = 1.8, 1.0, 2.0
+COST_TREND, COST_AUTOREGRESSIVE, COST_WANDERING = 1.6, 1.0, 2.0
 """In nats: by how much an explanation has to be better than independent noise to weigh as much."""
 COST_OFFSETS = 2.0
 """Times the logarithm of an offset's ratio: sessions usually differ by as much as their values, seldom by far more."""
