@@ -80,6 +80,7 @@ def test_spans_never_show_sixty_of_anything(value):
         (units.spread(0.95, 1.05, 1.0), "±5.0 %"),
         (units.spread(-1.0, 3.0, 1.0), "±200 %"),
         (units.spread(-74.0, 75.0, 1.0), "±>200 %"),
+        (units.spread(-0.06, -0.04, -0.05), "±20 %"),
         (units.span(42), "42 s"),
         (units.span(59.7), "1 min 00 s"),
         (units.span(185), "3 min 05 s"),

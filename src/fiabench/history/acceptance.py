@@ -181,7 +181,8 @@ class Acceptances:
         return max(past, default=None)
 
     def _apart(self, series: Series, commit: str) -> list[float]:
-        """How many commits each point of the series lies after ``commit``; not a number where that is not known."""
+        """Above 0 for each point of the series that lies after ``commit``, 0 at it, below before it; not a number where
+        that is not known."""
         hashes = tuple(point.commit.hash for point in series.points)
         order = self._order((*hashes, commit)) if commit not in hashes else dict(zip(hashes, range(len(hashes))))
         return [order.get(name, math.nan) - order.get(commit, math.nan) for name in hashes]

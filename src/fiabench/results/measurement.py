@@ -64,11 +64,10 @@ class Measurement:
     def bounds(self, metric: str) -> tuple[float, float, float] | None:
         """A metric with the bounds of its interval, itself where it has none; None where it was not measured."""
         entry = self.metrics.get(metric)
-        return (
-            None
-            if entry is None
-            else (entry["value"], entry.get("low", entry["value"]), entry.get("high", entry["value"]))
-        )
+        if entry is None:
+            return None
+        value = entry["value"]
+        return value, entry.get("low", value), entry.get("high", value)
 
     def value(self, metric: str) -> float | None:
         """A metric's value, or None where it was not measured."""

@@ -54,7 +54,7 @@ def percent(value: float) -> str:
 def spread(low: float, high: float, value: float) -> str:
     """Half of an interval, as a part of ``value``: `±3.1 %`, and beyond twice the value, where few samples say hardly
     anything, `±>200 %`."""
-    half = (high - low) / (2 * value)
+    half = (high - low) / (2 * abs(value))
     return f"±{percent(half)}" if half <= _HARDLY else f"±>{percent(_HARDLY)}"
 
 
