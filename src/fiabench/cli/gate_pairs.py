@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import shlex
 import time
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
@@ -15,9 +14,8 @@ from fiabench.cases.load import load_sweep
 from fiabench.cli.checkout import find_sweep
 from fiabench.cli.confirming import Subject
 from fiabench.cli.histories import Chosen
-from fiabench.cli.history_running import OWN_SWEEP, project_in
-from fiabench.history import confirm
-from fiabench.history.acceptance import STATUS
+from fiabench.cli.history_running import project_in
+from fiabench.history import commands, confirm
 from fiabench.history.confirm import Contest
 from fiabench.history.gating import Finding, pairs_of
 from fiabench.history.pairs import Pairing
@@ -25,9 +23,6 @@ from fiabench.history.repository import Repository
 from fiabench.results.rundir import Run
 from fiabench.stats.compare import RELEVANT
 from fiabench.workers.machine import find_machine
-
-_OF_FAILURES = "total"
-"""What is measured where it matters whether there is something to measure."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +51,7 @@ class Pairs:
             budget = left if metric else 0.0  # whether it fails is settled by the first sessions
             note(f"[{number + 1}/{len(groups)}] {base[:10]} and {new[:10]} in turns: {len(group)} findings")
             try:
-                if self._settle(group, base, new, metric or _OF_FAILURES, budget):
+                if self._settle(group, base, new, metric or commands.OF_FAILURES, budget):
                     return True
             except InputError as error:
                 for finding in group:
@@ -96,7 +91,7 @@ class Pairs:
         if self.sweep:
             sweep, profile = load_sweep(find_sweep(self.sweep)), None
         else:
-            place, profile = _sweep_of(self.chosen, run)
+            place, profile = commands.sweep_of(store, run.header["sweep"])
             sweep = load_sweep(find_sweep(place), profile)
         project = _project_of(finding, sweep.projects) or project_in(sweep, "", None) if store.outside else ""
         return Subject(repository, sweep, profile, project, metric, find_machine(self.device))
@@ -107,18 +102,11 @@ def confirm_command(chosen: Chosen, finding: Finding) -> str:
     repository, points = chosen.store.repository(), finding.series.points
     if repository is None:
         return ""
-    run = _run_of(chosen, finding)
-    place, profile = _sweep_of(chosen, run)
-    words = ["python", "tools/history.py", "confirm"]
-    words += [points[finding.before].commit.short, points[finding.now].commit.short]
-    if chosen.store.outside:
-        key = _project_of(finding, run.header["sweep"].get("projects", {}))
-        words += ["--project", f"{key}={repository.path}" if key else str(repository.path)]
-    if chosen.store.outside or place != OWN_SWEEP:
-        words += ["--sweep", place]
-    words += ["--profile", profile] if profile else []
-    words += ["--metric", finding.metric] if finding.metric not in (_OF_FAILURES, STATUS) else []
-    return shlex.join([*words, "--cases", finding.series.id])
+    sweep, project = _run_of(chosen, finding).header["sweep"], str(repository.path)
+    if key := _project_of(finding, sweep.get("projects", {})):
+        project = f"{key}={project}"
+    commits = points[finding.before].commit, points[finding.now].commit
+    return commands.confirm_command(chosen.store, project, commits, sweep, finding.metric, finding.series.id)
 
 
 def _run_of(chosen: Chosen, finding: Finding) -> Run:
@@ -126,16 +114,6 @@ def _run_of(chosen: Chosen, finding: Finding) -> Run:
     name, machine = finding.series.id, finding.series.machine
     runs = [attempt.run for attempt in chosen.attempts if attempt.run and attempt.machine == machine]
     return next(run for run in reversed(runs) if any(line.id == name for line in run.lines))
-
-
-def _sweep_of(chosen: Chosen, run: Run) -> tuple[str, str | None]:
-    """The sweep that ``run`` was measured with, by path or name, and its profile: the copy that the history keeps has
-    the profile in it."""
-    sweep = run.header["sweep"]
-    kept = chosen.store.sweep(str(sweep["name"]))
-    if chosen.store.outside and kept.exists():
-        return str(kept), None
-    return str(sweep["name"]), sweep.get("profile")
 
 
 def _project_of(finding: Finding, known: Container[str]) -> str:

@@ -18,12 +18,12 @@ from fiabench.cli.ending import INTERRUPTED, OK, SOME_FAILED, interruptible
 from fiabench.cli.histories import place_of, store_of, store_option
 from fiabench.cli.table import console
 from fiabench.history import freezing, runner
+from fiabench.history.commands import OWN_SWEEP
 from fiabench.history.repository import NEWEST, ORDERS, Repository, in_order
 from fiabench.history.store import Store
 from fiabench.results import units
 from fiabench.results.words import essence
 
-OWN_SWEEP = "history"
 _GIVE_UP = 3
 """Commits in a row that leave no measurement, failed or not: it is not the commits then."""
 

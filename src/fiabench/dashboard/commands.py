@@ -7,10 +7,7 @@ from typing import Any
 
 from fiabench.dashboard.events import Event
 from fiabench.dashboard.model import Model
-from fiabench.history.acceptance import STATUS
-
-OWN_SWEEP = "history"
-"""What `confirm` measures where no sweep is named."""
+from fiabench.history.commands import confirm_command
 
 
 def reproduce(model: Model, event: Event) -> str:
@@ -19,21 +16,10 @@ def reproduce(model: Model, event: Event) -> str:
     if event.before is None or not model.repository:
         return ""
     sweep = _sweep(model, event.series.machine)
-    name = str(sweep.get("name", ""))
-    kept = model.store.sweep(name) if name else None
-    # The history's copy of an outside project's sweep has the profile in it.
-    copied = model.store.outside and kept is not None and kept.exists()
-    words = ["python", "tools/history.py", "confirm"]
-    words += [event.series.points[event.before].commit.short, event.place.commit.short]
-    if model.store.outside:
-        projects = list(sweep.get("projects", ()))
-        words += ["--project", f"{projects[0]}={model.repository}" if len(projects) == 1 else model.repository]
-    if name and (model.store.outside or name != OWN_SWEEP):
-        words += ["--sweep", str(kept) if copied else name]
-    if sweep.get("profile") and not copied:
-        words += ["--profile", str(sweep["profile"])]
-    words += ["--metric", event.metric] if event.metric not in (STATUS, "total") else []
-    return shlex.join([*words, "--cases", event.series.id])
+    projects = list(sweep.get("projects", ()))
+    project = f"{projects[0]}={model.repository}" if len(projects) == 1 else model.repository
+    commits = event.series.points[event.before].commit, event.place.commit
+    return confirm_command(model.store, project, commits, sweep, event.metric, event.series.id)
 
 
 def accept(model: Model, event: Event) -> str:
