@@ -44,9 +44,12 @@ class Line(NamedTuple):
     def met(self) -> bool:
         return (self.least is None or self.found >= self.least) and (self.most is None or self.found <= self.most)
 
+    @property
+    def asked(self) -> str:
+        return f"at least {self.least:g} %" if self.least is not None else f"at most {self.most:g} %"
+
     def __str__(self) -> str:
-        asked = f"at least {self.least:g} %" if self.least is not None else f"at most {self.most:g} %"
-        return f"| {self.what} | {self.found:.1f} % | {asked} | {MET if self.met else MISSED} |"
+        return f"| {self.what} | {self.found:.1f} % | {self.asked} | {MET if self.met else MISSED} |"
 
 
 def page(study: Study) -> str:
@@ -63,15 +66,13 @@ def page(study: Study) -> str:
 
 
 _ALARMS = (
-    "Series without any step in which some value was flagged as slower. Sessions of 1 % that the "
-    "detector is not told of "
-    "are judged like the others; abstaining counts as no flag."
+    "Series without any step in which some value was flagged as slower. Sessions of 1 % that the detector is not told "
+    "of are judged like the others; abstaining counts as no flag."
 )
 _POWER = (
-    "The last 1, 3 and 10 values are 5 % more (at a fifth of the noise a fifth of that, in "
-    "logarithms); counted are series "
-    "with an upward flag within three commits of the step. Sessions begin every ten commits, so that the step of ten "
-    "commits begins with one."
+    "The last 1, 3 and 10 values are 5 % more (at a fifth of the noise a fifth of that, in logarithms); counted are "
+    "series with an upward flag within three commits of the step. Sessions begin every ten commits, so that the step "
+    "of ten commits begins with one."
 )
 
 
@@ -79,10 +80,9 @@ def _head(study: Study) -> Iterator[str]:
     yield "# What the detector of steps sees, and what it takes for one"
     yield ""
     yield from _wrapped(
-        "Written by `python -m fiabench.evidence.detector --write docs/detector.md`, which runs "
-        "everything below: change the "
-        "code, not this page. All series are simulated, value = 100 exp(noise), with the detector as it ships and one "
-        "setting for everything."
+        "Written by `python -m fiabench.evidence.detector --write docs/detector.md`, which runs everything below: "
+        "change the code, not this page. All series are simulated, value = 100 exp(noise), with the detector as it "
+        "ships and one setting for everything."
     )
     sizes = study.sizes
     yield ""
@@ -98,27 +98,19 @@ def _method() -> Iterator[str]:
     yield "## How it decides"
     yield ""
     for text in (
-        "A step is flagged where it explains the series better, by 5 nats of likelihood, than "
-        "everything else that noise "
-        "does: independent noise; noise that follows its last value, weakly to strongly; slow noise "
-        "beneath quick; a drift; "
-        "heavy tails, on both sides or mostly upwards; two modes; and with the sessions known, an "
-        "offset that each session "
-        "has. None of them is chosen: the likelihoods of all are summed, with and without the step, "
-        "each less a cost. Sizes "
-        "of noise and step are the series' own, so the scale of the logarithms changes nothing.",
-        "Several steps are looked for one after the other and then judged each beside the others. A "
-        "step older than ten "
-        "commits has to explain more: it would have been told of when it was new. Where levels that "
-        "keep changing explain a "
-        "series nearly as well as the steps do, the detector abstains and asks for the sessions' "
-        "identity or a reference "
-        "case, and it does so below eight values.",
-        "Over many cases the chance of each is taken from its nats (a likelihood ratio of x is reached "
-        "by noise once in x at "
-        "most), and the false discovery rate is bounded at 5 % after Benjamini and Hochberg; "
-        "`history.py detect` judges each "
-        "series by itself unless `--together` is given.",
+        "A step is flagged where it explains the series better, by 5 nats of likelihood, than everything else that "
+        "noise does: independent noise; noise that follows its last value, weakly to strongly; slow noise beneath "
+        "quick; a drift; heavy tails, on both sides or mostly upwards; two modes; and with the sessions known, an "
+        "offset that each session has. None of them is chosen: the likelihoods of all are summed, with and without "
+        "the step, each less a cost. Sizes of noise and step are the series' own, so the scale of the logarithms "
+        "changes nothing.",
+        "Several steps are looked for one after the other and then judged each beside the others. A step older than "
+        "ten commits has to explain more: it would have been told of when it was new. Where levels that keep changing "
+        "explain a series nearly as well as the steps do, the detector abstains and asks for the sessions' identity "
+        "or a reference case, and it does so below eight values.",
+        "Over many cases the chance of each is taken from its nats (a likelihood ratio of x is reached by noise once "
+        "in x at most), and the false discovery rate is bounded at 5 % after Benjamini and Hochberg; `history.py "
+        "detect` judges each series by itself unless `--together` is given.",
     ):
         yield from _wrapped(text)
         yield ""
@@ -168,9 +160,8 @@ def _scale(study: Study) -> Iterator[str]:
     yield "## Free of scale"
     yield ""
     yield from _wrapped(
-        f"The logarithms of {total} series of every kind, with a step and without, were multiplied by "
-        f"0.2 or 5: the flags of "
-        f"{different} changed."
+        f"The logarithms of {total} series of every kind, with a step and without, were multiplied by 0.2 or 5: the "
+        f"flags of {different} changed."
     )
     yield ""
 
@@ -199,8 +190,8 @@ def _limit(study: Study, own: str) -> Iterator[str]:
     yield ""
     yield from _wrapped(
         "Gaussian noise, n = 60. The best possible test here is that of the greatest likelihood ratio, with 1 % false "
-        "alarms: it knows the noise, but neither the level nor the place nor the size of the step. The detector has to "
-        "find out about the noise, too, and to rule out every other kind."
+        "alarms: it knows the noise, but neither the level nor the place nor the size of the step. The detector has "
+        "to find out about the noise, too, and to rule out every other kind."
     )
     yield ""
     yield f"| noise | step | best possible, {', '.join(map(str, AGES))} commits | the detector |"
@@ -216,13 +207,10 @@ def _peers(study: Study, own: str) -> Iterator[str]:
     yield "## Beside others"
     yield ""
     yield from _wrapped(
-        "On the same series: false alarms, then power for +5 % after 1, 3 and 10 commits, percent, as "
-        "each ships. A power "
-        "says little where false alarms are many. `ruptures` is PELT over the mean with a penalty of 3 "
-        "log n variances of "
-        "the neighbours' differences; as segmentation it was tried and left out, as a sum over kinds of "
-        "noise decides here "
-        "and not a penalty: one penalty for all kinds gives the alarms below."
+        "On the same series: false alarms, then power for +5 % after 1, 3 and 10 commits, percent, as each ships. A "
+        "power says little where false alarms are many. `ruptures` is PELT over the mean with a penalty of 3 log n "
+        "variances of the neighbours' differences; as segmentation it was tried and left out, as a sum over kinds of "
+        "noise decides here and not a penalty: one penalty for all kinds gives the alarms below."
     )
     yield ""
     names = list(dict.fromkeys(rate.peer for rate in study.rates))
@@ -246,15 +234,13 @@ def _left_out(study: Study) -> Iterator[str]:
     yield ""
     if not study.with_otava:
         yield from _wrapped(
-            "- Apache Otava: no environment with it was named. It asks for other versions of numpy than "
-            "this project is tested "
-            "with; `--otava PYTHON` takes the Python of an environment of its own (the extra `otava`)."
+            "- Apache Otava: no environment with it was named. It asks for other versions of numpy than this project "
+            "is tested with; `--otava PYTHON` takes the Python of an environment of its own (the extra `otava`)."
         )
     else:
         yield from _wrapped(
-            "- Apache Otava ran in an environment of its own (the extra `otava`): it asks for other "
-            "versions of numpy than "
-            "this project is tested with."
+            "- Apache Otava ran in an environment of its own (the extra `otava`): it asks for other versions of numpy "
+            "than this project is tested with."
         )
     yield from _wrapped("- Public labelled series: none was at hand under a licence that allows them here.")
     yield ""
@@ -267,8 +253,7 @@ def _misses(lines: Iterable[Line]) -> Iterator[str]:
     yield "## What misses its target"
     yield ""
     for line in missed:
-        asked = f"at least {line.least:g} %" if line.least is not None else f"at most {line.most:g} %"
-        yield from _wrapped(f"- {line.what}: {line.found:.1f} %, asked for {asked}.{_why(line)}")
+        yield from _wrapped(f"- {line.what}: {line.found:.1f} %, asked for {line.asked}.{_why(line)}")
     yield ""
 
 
@@ -281,8 +266,8 @@ def _why(line: Line) -> str:
         )
     if "Gaussian, 2 %, n = 60" in line.what and "10 commits" in line.what:
         return (
-            " Why: a drift, or noise that follows its last value, explains a part of such a step, and levels that keep "
-            "changing now and then all of it; ruling them out costs the rest."
+            " Why: a drift, or noise that follows its last value, explains a part of such a step, and levels that "
+            "keep changing now and then all of it; ruling them out costs the rest."
         )
     if "not told" in line.what:
         return (
