@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fiabench.results import cells, claims, pivot
-from fiabench.results.environment import said_of
+from fiabench.results.environment import said_of, stood_in
 from fiabench.results.measurement import FAILED, Measurement
 from fiabench.results.rundir import Run
 
@@ -46,8 +46,7 @@ def print_run(out: Console, run: Run) -> None:
 
 def headline(run: Run) -> str:
     """`quick on CPU (...): emulated operator, not NPU figures`."""
-    emulated = any(measurement.timing.get("emulated") for measurement in run.measurements)
-    return f"{run.header['sweep']['name']} {said_of(run.environment, emulated)}"
+    return f"{run.header['sweep']['name']} {said_of(run.environment, stood_in(run.measurements))}"
 
 
 def section_tables(section: pivot.Section, width: int, plain: bool) -> Iterator[Table]:

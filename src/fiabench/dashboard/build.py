@@ -170,17 +170,14 @@ class _Site:
 
 
 def _cases(site: _Site, model: Model, found: Sequence[Event], each: Progress) -> None:
-    by_series: dict[int, list[Event]] = {}
-    for event in found:
-        by_series.setdefault(id(event.series), []).append(event)
-    places = {commit.hash: place for place, commit in enumerate(model.commits)}
+    of_series = events.by_series(found)
 
     def some(numbers: range) -> list[str]:
         """The names of what is written."""
         written = []
         for series in model.series[numbers.start : numbers.stop]:
-            history, own, name = casefiles.History(series), by_series.get(id(series), []), casefiles.name_of(series)
-            written.append(site.put(f"cases/{name}.js", casefiles.script(model, history, own, places)))
+            history, own, name = casefiles.History(series), of_series.get(id(series), []), casefiles.name_of(series)
+            written.append(site.put(f"cases/{name}.js", casefiles.script(model, history, own)))
             written.append(site.put(f"cases/{name}.csv", casefiles.table(history)))
             written.append(site.put(f"cases/{name}.html", casepages.case_page(model, history, own)))
         return written
@@ -193,7 +190,7 @@ def _cases(site: _Site, model: Model, found: Sequence[Event], each: Progress) ->
 
 def _index(model: Model, of_series: dict[int, str]) -> dict[str, Any]:
     """What the first view needs beside the page itself."""
-    places = {commit.hash: place for place, commit in enumerate(model.commits)}
+    places = model.places
     machines = {name: place for place, name in enumerate(model.machines)}
     variants = latest.variants(model)
     runs: dict[str, dict[str, list[str]]] = {}

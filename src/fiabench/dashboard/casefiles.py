@@ -42,8 +42,8 @@ class History:
         self.metrics = [name for name, place in COLUMNS.items() if there[place]]
 
 
-def script(model: Model, history: History, events: Sequence[Event], places: dict[str, int]) -> str:
-    """The script file; ``places`` are those of the commits in the index, by hash."""
+def script(model: Model, history: History, events: Sequence[Event]) -> str:
+    """The script file."""
     series = history.series
     runs: dict[str, int] = {}
     taken = [kept(point) for point in series.points]
@@ -55,7 +55,7 @@ def script(model: Model, history: History, events: Sequence[Event], places: dict
             "label": model.labels[series.id],
             "case": {name: value for name, value in series.case.as_dict().items() if value not in ("", (), [])},
             "ran": series.ran,
-            "at": [places[point.commit.hash] for point in series.points],
+            "at": [model.places[point.commit.hash] for point in series.points],
             "status": [point.status for point in series.points],
             "reasons": {
                 str(place): " ".join(essence(point.reason).split())[:_REASON]

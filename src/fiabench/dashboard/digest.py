@@ -47,13 +47,6 @@ class Entries(Mapping[str, dict[str, float]]):
             raise KeyError(name)
         return {"value": value, "low": low, "high": high}
 
-    def get(self, name: str, default: Any = None) -> Any:
-        place = COLUMNS.get(name)
-        if place is None:
-            return default
-        value, low, high = self._row[place].tolist()
-        return {"value": value, "low": low, "high": high} if value == value else default
-
     def __iter__(self) -> Iterator[str]:
         return (name for name, place in COLUMNS.items() if not math.isnan(self._row[place, 0]))
 

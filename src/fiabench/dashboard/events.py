@@ -178,6 +178,14 @@ def groups(found: Sequence[Event]) -> list[Group]:
     return sorted(made, key=lambda group: (RANK.index(group.state), -abs(group.lead.effect), -len(group.events)))
 
 
+def by_series(found: Sequence[Event]) -> dict[int, list[Event]]:
+    """The events of each series, by its identity."""
+    own: dict[int, list[Event]] = {}
+    for event in found:
+        own.setdefault(id(event.series), []).append(event)
+    return own
+
+
 def state_of(series: Series, own: Sequence[Event], judged: Sequence[Judged]) -> str:
     """The one word for a case: the most pressing of its events that stand."""
     standing = [event.state for event in own if event.state != OVER]
@@ -192,20 +200,16 @@ def state_of(series: Series, own: Sequence[Event], judged: Sequence[Judged]) -> 
 def states(model: Model, found: Sequence[Event]) -> dict[int, str]:
     """:func:`state_of` of each series, by its identity. One that the machine's newest commit does not have is not
     measured there."""
-    by_series: dict[int, list[Event]] = {}
-    for event in found:
-        by_series.setdefault(id(event.series), []).append(event)
+    own = by_series(found)
     judged: dict[int, list[Judged]] = {}
     for one in model.judged:
         judged.setdefault(id(one.series), []).append(one)
     return {
-        id(series): state_of(series, by_series.get(id(series), []), judged.get(id(series), []))
-        for series in model.series
+        id(series): state_of(series, own.get(id(series), []), judged.get(id(series), [])) for series in model.series
     }
 
 
 def verdict(model: Model, found: Sequence[Event], of_series: dict[int, str]) -> Verdict:
-    places = {commit.hash: number for number, commit in enumerate(model.commits)}
     standing = [event.place for event in found if event.state in (FAILING, REGRESSED, SUSPECT, UNDECIDED)]
-    since = min(standing, key=lambda point: places[point.commit.hash], default=None)
+    since = min(standing, key=lambda point: model.places[point.commit.hash], default=None)
     return Verdict(dict(Counter(of_series.values())), len(model.series), since)

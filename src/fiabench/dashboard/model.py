@@ -65,6 +65,11 @@ class Model:
             longest = _merged(longest, series.points)
         return list(longest.values())
 
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """Of the commits, by hash."""
+        return {commit.hash: place for place, commit in enumerate(self.commits)}
+
     @property
     def name(self) -> str:
         return self.store.name
@@ -83,7 +88,7 @@ class Model:
     @cached_property
     def newest(self) -> dict[str, list[Attempt]]:
         """By machine the attempts at its newest commit that left something, oldest first."""
-        places = {commit.hash: place for place, commit in enumerate(self.commits)}
+        places = self.places
         found: dict[str, list[Attempt]] = {}
         for attempt in self.attempts:
             if attempt.run and attempt.run.lines and attempt.commit in places:

@@ -10,6 +10,7 @@ from typing import Any
 
 from fiabench.cases.case import Case
 from fiabench.history.pairs import BASE, LEAST, NAMES, NEW, STANDS, TYPICAL, Pairing, Round, samples_of
+from fiabench.results.environment import stood_in
 from fiabench.results.measurement import Measurement
 from fiabench.results.words import essence
 from fiabench.stats.compare import FALSE_DISCOVERIES, LEAST_CHANCE, chance_bound
@@ -106,7 +107,7 @@ class Contest:
     def tried(self, side: int, measurements: Sequence[Measurement], metric: str) -> None:
         """Takes note of the sessions of one side alone, of which there are two where the first failed."""
         last = measurements[-1]
-        self.emulated |= any(measurement.timing.get("emulated", False) for measurement in measurements)
+        self.emulated |= stood_in(measurements)
         if last.failed:
             self.failed[side] = last
         elif not last.measured:

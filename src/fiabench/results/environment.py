@@ -111,7 +111,12 @@ def said_of(environment: dict[str, Any], emulated: bool) -> str:
 
 def provenance(environment: dict[str, Any], measurements: Iterable[Measurement]) -> str:
     """What these numbers must not be taken for; empty where the real thing ran on an NPU."""
-    return caution(environment, any(measurement.timing.get("emulated") for measurement in measurements))
+    return caution(environment, stood_in(measurements))
+
+
+def stood_in(measurements: Iterable[Measurement]) -> bool:
+    """Whether fiabench's operator stood in for the NPU's in any of them."""
+    return any(measurement.timing.get("emulated") for measurement in measurements)
 
 
 def caution(environment: dict[str, Any], emulated: bool) -> str:
