@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
+from fiabench.results.rundir import HEADER
+
 ROOT = Path(__file__).resolve().parents[2]
 
 SWEEP = {
@@ -60,11 +62,13 @@ class Clone:
             [sys.executable, "-m", "asv", *arguments], cwd=self.path, env=self._environment | variables,
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        while not when():
-            assert process.poll() is None, "asv ended by itself"
-            time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
-        process.wait(60)
+        try:
+            while not when():
+                assert process.poll() is None, "asv ended by itself"
+                time.sleep(0.05)
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(60)
 
     def _output(
         self, command: list[str], code: int = 0, variables: dict[str, str] | None = None
@@ -89,8 +93,8 @@ class Clone:
         return {name: dict(zip(columns, values)) for name, values in stored["results"].items()}
 
     def runs(self, commit: str) -> list[Path]:
-        """A commit's run directories, by time."""
-        return [path for path in sorted((self.path / ".asv" / "runs").glob(f"*/{commit}/*")) if path.is_dir()]
+        """A commit's run directories, by time; one whose header is still being written is none yet."""
+        return sorted(path.parent for path in (self.path / ".asv" / "runs").glob(f"*/{commit}/*/{HEADER}"))
 
     def write_sweep(self, name: str, **keys: Any) -> str:
         """SWEEP with other ``keys``, in a file that is not committed; gives its path."""
