@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fiabench.dashboard import build, markup, script
-from fiabench.dashboard.casefiles import safe
 from fiabench.dashboard.model import Asked
+from fiabench.dashboard.tables import safe
 from fiabench.history.store import Store
 from tests.dashboard.conftest import Fresh, built, taken
 from tests.dashboard.learned import ROOT

@@ -19,6 +19,7 @@ from fiabench.dashboard.markup import page, text
 from fiabench.dashboard.model import Asked, Model, build, facts, kept
 from fiabench.dashboard.on_cores import on_every_core, ranges
 from fiabench.dashboard.script import key_of, take
+from fiabench.dashboard.tables import Tables, Written
 from fiabench.history.series import Series
 from fiabench.results.metrics import METRICS
 from fiabench.results.rundir import Run
@@ -85,7 +86,7 @@ def _write(asked: Asked, out: Path, keep: Path, plots: Path, figures: bool, each
     for one in (one for of_machine in drawn.values() for one in of_machine):
         for path in one.paths:
             site.link(f"pictures/{path.parent.name}/{path.name}", path)
-    _cases(site, model, found, each)
+    _cases(site, model, found, Tables(keep / "tables"), each)
     for key in keeper.keys:
         for path in keeper.samples(key).iterdir():
             site.link(f"samples/{key}/{path.name}", path)
@@ -138,19 +139,22 @@ class _Site:
             (out / name).mkdir(parents=True, exist_ok=True)
 
     def write(self, name: str, content: str) -> None:
-        self.written.append(self.put(name, content))
+        self.put(name, content)
+        self.written.append(name)
 
-    def put(self, name: str, content: str) -> str:
-        """Writes the file without taking note of it, as another process may do; gives its name."""
+    def put(self, name: str, content: str) -> None:
+        """Writes the file without taking note of it, as another process may do."""
         (self.out / name).write_text(content, encoding="utf-8", errors="backslashreplace")
-        return name
 
-    def link(self, name: str, source: Path) -> None:
-        """Puts a file that never changes in its place, without a copy where the file system can."""
+    def link(self, name: str, source: Path, grows: bool = False) -> None:
+        """Puts a file that is kept in its place, without a copy where the file system can; ``grows`` is whether one
+        that is there may be an old copy."""
         target = self.out / name
         self.written.append(name)
         if target.exists():
-            return
+            if not grows or target.samefile(source):
+                return
+            target.unlink()
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             os.link(source, target)
@@ -169,23 +173,28 @@ class _Site:
                     path.unlink()
 
 
-def _cases(site: _Site, model: Model, found: Sequence[Event], each: Progress) -> None:
+def _cases(site: _Site, model: Model, found: Sequence[Event], tables: Tables, each: Progress) -> None:
     of_series = events.by_series(found)
 
-    def some(numbers: range) -> list[str]:
-        """The names of what is written."""
-        written = []
+    def some(numbers: range) -> dict[str, Written]:
+        """The tables of some cases, by the names of the cases."""
+        written = {}
         for series in model.series[numbers.start : numbers.stop]:
             history, own, name = casefiles.History(series), of_series.get(id(series), []), casefiles.name_of(series)
-            written.append(site.put(f"cases/{name}.js", casefiles.script(model, history, own)))
-            written.append(site.put(f"cases/{name}.csv", casefiles.table(history)))
-            written.append(site.put(f"cases/{name}.html", casepages.case_page(model, history, own)))
+            site.put(f"cases/{name}.js", casefiles.script(model, history, own))
+            site.put(f"cases/{name}.html", casepages.case_page(model, history, own))
+            written[name] = tables.write(history)
         return written
 
     parts = ranges(len(model.series), _CASES_TOGETHER)
+    all_written: dict[str, Written] = {}
     for numbers, written in zip(parts, on_every_core(some, parts)):
-        site.written += written
+        all_written |= written
         each("writing cases", numbers.stop, len(model.series))
+    for name in all_written:
+        site.written += [f"cases/{name}.js", f"cases/{name}.html"]
+        site.link(f"cases/{name}.csv", tables.path(name), grows=True)
+    tables.close(all_written)
 
 
 def _index(model: Model, of_series: dict[int, str]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from fiabench.dashboard import commands
 from fiabench.dashboard import events as happened
-from fiabench.dashboard.casefiles import name_of, safe
+from fiabench.dashboard.casefiles import name_of
 from fiabench.dashboard.events import (
     ACCEPTED,
     FAILING,
@@ -28,6 +28,7 @@ from fiabench.dashboard.events import (
 )  # fmt: skip
 from fiabench.dashboard.markup import command, csv_link, row, table, text
 from fiabench.dashboard.model import Model, facts
+from fiabench.dashboard.tables import safe
 from fiabench.history.acceptance import STATUS
 from fiabench.history.repository import Commit
 from fiabench.results import units

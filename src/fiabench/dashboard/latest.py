@@ -8,11 +8,12 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fiabench.dashboard.casefiles import name_of, safe
+from fiabench.dashboard.casefiles import name_of
 from fiabench.dashboard.changes import case_link
 from fiabench.dashboard.digest import COLUMNS
 from fiabench.dashboard.markup import bar, csv_link, row, table, text
 from fiabench.dashboard.model import Model, facts
+from fiabench.dashboard.tables import safe
 from fiabench.history.series import Point, Series
 from fiabench.results import stack, units, words
 from fiabench.results.links import link_bandwidth

@@ -14,7 +14,7 @@ from statistics import median
 import numpy as np
 
 from fiabench.history.blame import Fault, blame
-from fiabench.history.series import Series, Value
+from fiabench.history.series import Series
 from fiabench.results.metrics import METRICS
 from fiabench.stats import changes as detector
 
@@ -89,57 +89,51 @@ def detect_changes(found: Iterable[Series], metrics: Sequence[str], reference: R
 
     ``reference`` is taken out of durations; of sizes, which no mood of the box moves, it is not.
     """
-    all_values = (
-        (series, metric, [point.value(metric) for point in series.points]) for series in found for metric in metrics
-    )
-    asked = [one for one in all_values if any(one[2])]
+    every = ((series, metric, *series.measured(metric)) for series in found for metric in metrics)
+    asked = [one for one in every if one[2]]
     histories = [_history(*one, reference) for one in asked]
     judgeable = [history for history in histories if not isinstance(history, str)]
-    answers = iter(detector.detect_all([history for history, _ in judgeable]))
+    answers = iter(detector.detect_all(judgeable))
     return [
-        _judged(*one, next(answers), history[1]) if not isinstance(history, str) else _left_out(*one, history)
+        _left_out(*one, history) if isinstance(history, str) else _judged(*one, next(answers))
         for one, history in zip(asked, histories)
     ]
 
 
 def _history(
-    series: Series, metric: str, values: list[Value | None], reference: Reference | None
-) -> tuple[detector.History, list[int]] | str:
-    """What the detector gets and the place of each value; or why it gets nothing.
+    series: Series, metric: str, places: list[int], bounds: np.ndarray, reference: Reference | None
+) -> detector.History | str:
+    """What the detector gets of the points at ``places``; or why it gets nothing.
 
     Of few and wild samples an interval may reach below zero; it then reaches as far down as up, as a factor.
     """
-    places = [place for place, value in enumerate(values) if value is not None]
-    there = [value for value in values if value is not None]
-    if any(not 0 < value.value < math.inf for value in there):
-        odd = next(value.value for value in there if not 0 < value.value < math.inf)
-        return f"found {odd:g} among the values: changes are judged of numbers above 0, as a part of them"
+    values, low, high = bounds.T
+    odd = values[~((values > 0) & (values < math.inf))]
+    if odd.size:
+        return f"found {odd[0]:g} among the values: changes are judged of numbers above 0, as a part of them"
     points = [series.points[place] for place in places]
     moody = METRICS[metric].unit == "s"
-    intervals = [(value.low if value.low > 0 else value.value**2 / value.high, value.high) for value in there]
-    own = any(low < value.value < high for value, (low, high) in zip(there, intervals))
+    intervals = np.stack([np.where(low > 0, low, values**2 / high), high], axis=1)
+    own = ((intervals[:, 0] < values) & (values < high)).any()
     beside = None
     if moody and reference is not None:
         beside = [reference.get((series.machine, point.commit.hash), math.nan) for point in points]
-    history = detector.History(
-        np.array([value.value for value in there]),
+    return detector.History(
+        values,
         # A size is the same whenever it is measured, as if all were of one session.
         sessions=[point.sitting if moody else 0 for point in points],
-        intervals=np.array(intervals) if own else None,
+        intervals=intervals if own else None,
         reference=None if beside is None else np.array(beside),
     )
-    return history, places
 
 
-def _judged(
-    series: Series, metric: str, values: list[Value | None], answer: detector.Detection, places: list[int]
-) -> Judged:
+def _judged(series: Series, metric: str, places: list[int], bounds: np.ndarray, answer: detector.Detection) -> Judged:
     flagged = {change.index for change in answer.flags}
     suspects = [change for change in answer.suspects if change.index not in flagged]
     return Judged(
         series,
         metric,
-        _numbers(values),
+        _numbers(series, places, bounds),
         tuple(_placed(series, metric, change, places, True) for change in answer.flags),
         tuple(_placed(series, metric, change, places, False) for change in suspects),
         answer.abstains,
@@ -147,12 +141,15 @@ def _judged(
     )
 
 
-def _left_out(series: Series, metric: str, values: list[Value | None], why: str) -> Judged:
-    return Judged(series, metric, _numbers(values), (), (), why, None)
+def _left_out(series: Series, metric: str, places: list[int], bounds: np.ndarray, why: str) -> Judged:
+    return Judged(series, metric, _numbers(series, places, bounds), (), (), why, None)
 
 
-def _numbers(values: list[Value | None]) -> list[float | None]:
-    return [None if value is None else value.value for value in values]
+def _numbers(series: Series, places: list[int], bounds: np.ndarray) -> list[float | None]:
+    numbers: list[float | None] = [None] * len(series.points)
+    for place, value in zip(places, bounds[:, 0].tolist()):
+        numbers[place] = value
+    return numbers
 
 
 def _placed(series: Series, metric: str, change: detector.Change, places: Sequence[int], flagged: bool) -> LevelChange:

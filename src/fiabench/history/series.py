@@ -10,12 +10,14 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from fiabench.cases.case import Case
 from fiabench.history.repository import Commit
 from fiabench.history.store import Attempt, Store
 from fiabench.results import words
 from fiabench.results.environment import said_of
-from fiabench.results.measurement import LEFT_OUT, Measurement
+from fiabench.results.measurement import LEFT_OUT, MEASURED, Measurement
 
 NOTHING = "failed"
 """The status of a commit that left no line for the case."""
@@ -71,7 +73,7 @@ class Point(NamedTuple):
 
     @property
     def measured(self) -> bool:
-        return self.measurement is not None and self.measurement.measured
+        return self.status in MEASURED
 
     def value(self, metric: str) -> Value | None:
         """A metric with its interval; None where it was not measured."""
@@ -99,6 +101,16 @@ class Series:
         measured = [point.ran for point in self.points if point.measured]
         return list(dict.fromkeys(measured or filter(None, (point.ran for point in self.points))))
 
+    def measured(self, metric: str) -> tuple[list[int], np.ndarray]:
+        """The points that have a metric, by index, and its value, low and high at each: [of them, 3]."""
+        places, rows = [], []
+        for place, point in enumerate(self.points):
+            found = point.measurement.bounds(metric) if point.measurement and point.measured else None
+            if found is not None:
+                places.append(place)
+                rows.append(found)
+        return places, np.array(rows, dtype=float).reshape(len(rows), 3)
+
     def endings(self) -> Iterator[tuple[int, int]]:
         """Stretches of commits that end alike without being measured: the first and the last, by index."""
         start = 0
@@ -125,25 +137,26 @@ def read_series(store: Store, attempts: list[Attempt], wanted: Callable[[str, Ca
         for name, case in cases.items():
             if any(name in of_commit for of_commit in lines.values()):
                 series = Series(machine, name, case)
-                for commit in own:
-                    _add(series, commit, lines[commit.hash].get(name, []), by_commit[commit.hash])
+                series.points = list(_points(name, own, lines, by_commit))
                 found.append(series)
     return found
 
 
-def _add(series: Series, commit: Commit, lines: list[Measured], attempts: list[Attempt]) -> None:
-    before = next((point.stack for point in reversed(series.points) if point.stack), {})
-    if lines:
-        *elsewhere, newest = lines
-        measurement, stack, sitting, ran = newest
-        changes = differences(before, stack) if before else []
-        status, reason = measurement.status, measurement.reason
-        point = Point(commit, status, reason, measurement, stack, changes, ran, sitting, tuple(elsewhere))
-    elif reason := next((attempt.reason for attempt in reversed(attempts) if attempt.reason), ""):
-        point = Point(commit, NOTHING, reason, None, {}, [], "")
-    else:
-        return  # measured by a sweep that does not have the case
-    series.points.append(point)
+def _points(
+    case: str, commits: list[Commit], lines: dict[str, dict[str, list[Measured]]], attempts: dict[str, list[Attempt]]
+) -> Iterator[Point]:
+    """Of a case, by id; a commit that was measured by a sweep without the case has none."""
+    before: dict[str, str] = {}
+    for commit in commits:
+        measured = lines[commit.hash].get(case)
+        if measured:
+            *elsewhere, (measurement, stack, sitting, ran) = measured
+            changes = differences(before, stack) if before else []
+            status, reason = measurement.status, measurement.reason
+            yield Point(commit, status, reason, measurement, stack, changes, ran, sitting, tuple(elsewhere))
+            before = stack or before
+        elif reason := next((attempt.reason for attempt in reversed(attempts[commit.hash]) if attempt.reason), ""):
+            yield Point(commit, NOTHING, reason, None, {}, [], "")
 
 
 def _lines(attempts: list[Attempt], sittings: dict[Path, int], outside: bool) -> dict[str, list[Measured]]:
@@ -154,9 +167,9 @@ def _lines(attempts: list[Attempt], sittings: dict[Path, int], outside: bool) ->
             stack, sitting = stack_of(attempt.run.environment, outside), sittings[attempt.path]
             ran = {emulated: said_of(attempt.run.environment, emulated) for emulated in (False, True)}
             for measurement in attempt.run.measurements:
-                others = [other for other in found.get(measurement.id, ()) if other.stack != stack]
-                said = ran[bool(measurement.timing.get("emulated"))]
-                found[measurement.id] = [*others, Measured(measurement, stack, sitting, said)]
+                measured = Measured(measurement, stack, sitting, ran[bool(measurement.timing.get("emulated"))])
+                others = found.get(measurement.id, ())
+                found[measurement.id] = [*(other for other in others if other.stack != stack), measured]
     return found
 
 

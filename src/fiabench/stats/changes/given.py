@@ -60,7 +60,7 @@ def given(history: History) -> Given:
         if len(labels) != values.size:
             raise ValueError(f"sessions: found {len(labels)}; allowed: as many as values, {values.size}")
         numbers: dict[object, int] = {}
-        sessions = tuple(numbers.setdefault(labels[place], len(numbers)) for place in places)
+        sessions = tuple([numbers.setdefault(labels[place], len(numbers)) for place in places.tolist()])
     if history.reference is not None:
         reference = _numbers(history.reference, "reference")
         if reference.shape != values.shape:
