@@ -256,6 +256,26 @@ def test_a_long_series_is_judged_in_windows() -> None:
     )
 
 
+@pytest.mark.parametrize("count", [200, 700])
+def test_what_is_known_is_found_again_and_of_a_longer_series_only_the_newest_window_is_new(count: int) -> None:
+    rng = np.random.default_rng(7)
+    values = noisy(3, count + 1)
+    values[150:] *= 1.05
+    intervals = np.stack([values * 0.99, values * (1 + rng.uniform(0.005, 0.05, values.size))], axis=1)
+
+    def history(end: int) -> History:
+        return History(values[:end], sessions=np.arange(end) // 10, intervals=intervals[:end])
+
+    known: dict[str, Detection] = {}
+    (first,) = detect_each([history(count)], known)
+    assert first.flags
+    before = set(known)
+    assert detect_each([history(count)], known) == [first]
+    assert set(known) == before
+    assert detect_each([history(count + 1)], known) == detect_each([history(count + 1)])
+    assert len(set(known) - before) == 1
+
+
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_a_million_values_are_judged() -> None:

@@ -29,25 +29,24 @@ class History:
 
     def __init__(self, series: Series) -> None:
         self.series = series
+        self.kept = [kept(point) for point in series.points]
         self.values = np.full((len(series.points), len(COLUMNS), 3), np.nan)
         """[points, metrics, 3]"""
-        for place, point in enumerate(series.points):
-            if (found := kept(point)) is not None:
+        for place, found in enumerate(self.kept):
+            if found is not None:
                 self.values[place] = found.row
-        there = ~np.isnan(self.values[:, :, 0]).all(axis=0)
+        value, low, high = np.moveaxis(self.values, 2, 0)
+        nowhere = np.isnan(value)
+        there, bare = ~nowhere.all(axis=0), (nowhere | (value == low) & (value == high)).all(axis=0)
         self.metrics = [name for name, place in COLUMNS.items() if there[place]]
-
-    def is_bare(self, metric: str) -> bool:
-        """Whether a metric has no intervals: its bounds are the values themselves."""
-        value, low, high = self.values[:, COLUMNS[metric]].T
-        return bool(np.array_equal(value, low, equal_nan=True) and np.array_equal(value, high, equal_nan=True))
+        self.bare = {name for name, place in COLUMNS.items() if bare[place]}
+        """Metrics without intervals: their bounds are the values themselves."""
 
 
 def script(model: Model, history: History, events: Sequence[Event]) -> str:
     """The script file."""
     series = history.series
     runs: dict[str, int] = {}
-    taken = [kept(point) for point in series.points]
     return take(
         f"cases/{name_of(series)}",
         {
@@ -65,15 +64,15 @@ def script(model: Model, history: History, events: Sequence[Event]) -> str:
             },
             "flags": {
                 str(place): found.flags[:_FLAGS]
-                for place, found in enumerate(taken)
+                for place, found in enumerate(history.kept)
                 if found is not None and found.flags
             },
             "fingerprint": next((point.stack for point in series.points if point.stack), {}),
             "stack": [[place, point.changes] for place, point in enumerate(series.points) if point.changes],
             "metrics": {name: _packed(history, name) for name in history.metrics},
-            "run": [-1 if found is None else runs.setdefault(found.run, len(runs)) for found in taken],
-            "place": [-1 if found is None else found.place for found in taken],
-            "chunk": [-1 if found is None else found.chunk for found in taken],
+            "run": [-1 if found is None else runs.setdefault(found.run, len(runs)) for found in history.kept],
+            "place": [-1 if found is None else found.place for found in history.kept],
+            "chunk": [-1 if found is None else found.chunk for found in history.kept],
             "runs": list(runs),
             "events": [_event(event) for event in events],
         },
@@ -82,7 +81,7 @@ def script(model: Model, history: History, events: Sequence[Event]) -> str:
 
 def _packed(history: History, metric: str) -> dict[str, str]:
     value, low, high = history.values[:, COLUMNS[metric]].T
-    return {"v": packed(value)} | ({} if history.is_bare(metric) else {"l": packed(low), "h": packed(high)})
+    return {"v": packed(value)} | ({} if metric in history.bare else {"l": packed(low), "h": packed(high)})
 
 
 def _event(event: Event) -> dict[str, Any]:

@@ -66,6 +66,8 @@ _NOT = (math.nan, math.nan, math.nan)
 class Kept(Measurement):
     """A measurement without its samples."""
 
+    check, samples, session, sessions = _NONE, _NONE, 0, ()  # type: ignore[assignment]  # nobody adds to them
+
     def __init__(self, run: str, place: int, about: dict[str, Any], line: dict[str, Any], row: np.ndarray) -> None:
         self.run = run
         """The key of its run, which the files with its samples are named by."""
@@ -77,7 +79,6 @@ class Kept(Measurement):
         self.status, self.reason = line["status"], line.get("reason", "")
         self.timing = line.get("timing", _NONE)
         self.metrics = cast("dict[str, Any]", Entries(row))
-        self.check, self.samples, self.session, self.sessions = _NONE, _NONE, 0, []
 
     def bounds(self, metric: str) -> tuple[float, float, float] | None:
         place = COLUMNS.get(metric)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from fiabench.cases.case import Case
 from fiabench.cases.errors import InputError
 from fiabench.dashboard.digest import Kept
+from fiabench.dashboard.judgements import Judgements
 from fiabench.dashboard.keeping import Keeper, Progress
 from fiabench.history import acceptance
 from fiabench.history.acceptance import Acceptances
@@ -136,7 +137,9 @@ def build(asked: Asked, keeper: Keeper, each: Progress) -> Model:
         except InputError as error:
             unreadable.append(str(error))
     series = read_series(store, attempts, lambda name, case: True)
-    judged = detect_changes(series, asked.metrics)
+    judgements = Judgements(keeper.folder)
+    judged = detect_changes(series, asked.metrics, known=judgements)
+    judgements.close()
     notices = [*unreadable, *keeper.notices]
     try:
         entries = acceptance.read_entries(store.configuration.with_name(acceptance.FILE))

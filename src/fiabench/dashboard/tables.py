@@ -13,8 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fiabench.dashboard.casefiles import History, name_of
-from fiabench.dashboard.digest import COLUMNS
-from fiabench.dashboard.model import kept
+from fiabench.dashboard.digest import COLUMNS, Kept
 from fiabench.history.repository import Commit
 from fiabench.history.series import Point
 from fiabench.results.metrics import METRICS
@@ -53,7 +52,7 @@ class Tables:
         """Writes what the table lacks, be it all of it, as another process may do: :meth:`close` notes it."""
         points, name = history.series.points, name_of(history.series)
         path, known = self.path(name), self._known.get(name)
-        head, sources = _head(history), [_source(point) for point in history.series.points]
+        head, sources = _head(history), list(map(_source, points, history.kept))
         mark = hashlib.sha256(f"{_FORMAT}\0{head}\0{history.series.machine}\0{history.series.id}".encode())
         begin = 0
         if known is not None and known.lines <= len(points):
@@ -81,21 +80,21 @@ def _head(history: History) -> str:
     names = []
     for name in history.metrics:
         names.append(f"{name} [{METRICS[name].unit}]")
-        if not history.is_bare(name):
+        if name not in history.bare:
             names += [f"{name} low", f"{name} high"]
     return _cells("commit", "date", "subject", "machine", "case", "ran", "status", "reason", *names) + "\n"
 
 
-def _source(point: Point) -> str:
+def _source(point: Point, found: Kept | None) -> str:
     """What a line is told by, shorter than the line: a run's measurement, or why there is none."""
-    found = kept(point)
-    return f"{point.commit.hash} {found.run} {found.place}\n" if found else f"{point.commit.hash} {point.reason}\n"
+    of_commit = point.commit.hash
+    return f"{of_commit} {found.run} {found.place}\n" if found is not None else f"{of_commit} {point.reason}\n"
 
 
 def _lines(history: History, begin: int) -> Iterator[str]:
     """A line a commit, from the point ``begin`` on; beside a metric its interval, where it has one."""
     series = history.series
-    parts = [history.values[begin:, COLUMNS[name], : 1 if history.is_bare(name) else 3] for name in history.metrics]
+    parts = [history.values[begin:, COLUMNS[name], : 1 if name in history.bare else 3] for name in history.metrics]
     numbers = np.hstack(parts) if parts else np.empty((len(series.points) - begin, 0))
     form = "".join([",%.6g"] * numbers.shape[1])
     beside = _cells(safe(series.machine), safe(series.id))

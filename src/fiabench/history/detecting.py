@@ -84,16 +84,22 @@ class Judged:
         return max(place for place, value in enumerate(self.values) if value is not None)
 
 
-def detect_changes(found: Iterable[Series], metrics: Sequence[str], reference: Reference | None = None) -> list[Judged]:
+def detect_changes(
+    found: Iterable[Series],
+    metrics: Sequence[str],
+    reference: Reference | None = None,
+    known: detector.Known | None = None,
+) -> list[Judged]:
     """Each of ``metrics`` that a series has, in their order, all judged together.
 
-    ``reference`` is taken out of durations; of sizes, which no mood of the box moves, it is not.
+    ``reference`` is taken out of durations; of sizes, which no mood of the box moves, it is not. What is ``known`` from
+    an earlier time is not judged again, and what is new is added to it.
     """
     every = ((series, metric, *series.measured(metric)) for series in found for metric in metrics)
     asked = [one for one in every if one[2]]
     histories = [_history(*one, reference) for one in asked]
     judgeable = [history for history in histories if not isinstance(history, str)]
-    answers = iter(detector.detect_all(judgeable))
+    answers = iter(detector.detect_all(judgeable, known))
     return [
         _left_out(*one, history) if isinstance(history, str) else _judged(*one, next(answers))
         for one, history in zip(asked, histories)

@@ -133,7 +133,8 @@ def read_series(store: Store, attempts: list[Attempt], wanted: Callable[[str, Ca
                 by_commit.setdefault(attempt.commit, []).append(attempt)
         own = [commit for commit in commits if commit.hash in by_commit]
         sittings = _sittings(attempt for attempts in by_commit.values() for attempt in attempts)
-        lines = {name: _lines(attempts, sittings, store.outside) for name, attempts in by_commit.items()}
+        stacks: list[dict[str, str]] = []
+        lines = {name: _lines(attempts, sittings, store.outside, stacks) for name, attempts in by_commit.items()}
         for name, case in cases.items():
             if any(name in of_commit for of_commit in lines.values()):
                 series = Series(machine, name, case)
@@ -159,12 +160,20 @@ def _points(
             yield Point(commit, NOTHING, reason, None, {}, [], "")
 
 
-def _lines(attempts: list[Attempt], sittings: dict[Path, int], outside: bool) -> dict[str, list[Measured]]:
-    """Of each case, by id, the newest measurement on each stack, the newest of all last."""
+def _lines(
+    attempts: list[Attempt], sittings: dict[Path, int], outside: bool, stacks: list[dict[str, str]]
+) -> dict[str, list[Measured]]:
+    """Of each case, by id, the newest measurement on each stack, the newest of all last.
+
+    ``stacks`` are those of the machine so far, lest each commit have a copy of the same.
+    """
     found: dict[str, list[Measured]] = {}
     for attempt in attempts:
         if attempt.run:
-            stack, sitting = stack_of(attempt.run.environment, outside), sittings[attempt.path]
+            found_stack, sitting = stack_of(attempt.run.environment, outside), sittings[attempt.path]
+            stack = next((known for known in reversed(stacks) if known == found_stack), found_stack)
+            if stack is found_stack:
+                stacks.append(stack)
             ran = {emulated: said_of(attempt.run.environment, emulated) for emulated in (False, True)}
             for measurement in attempt.run.measurements:
                 measured = Measured(measurement, stack, sitting, ran[bool(measurement.timing.get("emulated"))])
@@ -231,7 +240,7 @@ def stack_of(environment: dict[str, Any], engine: bool) -> dict[str, str]:
 
 def differences(before: dict[str, str], now: dict[str, str]) -> list[tuple[str, str, str]]:
     """Fact, value before, value now; `none` for what is not there."""
-    if before == now:
+    if before is now or before == now:
         return []  # as nearly always
     names = dict.fromkeys([*before, *now])
     return [(name, before.get(name, "none"), now.get(name, "none")) for name in names

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -38,6 +39,8 @@ _WINDOW = 256
 _BATCH = 256
 """Series scanned at once, so that memory stays bounded."""
 _NOTHING = Found([], math.nan)
+Known = MutableMapping[str, Detection]
+"""What was found by what it was found in: a series, or a window of a long one, by its :func:`_name`."""
 WILD = (
     "its level keeps changing, as from session to session: steps cannot be told from it without the sessions' identity "
     "or a reference case"
@@ -55,10 +58,12 @@ def detect(
     return detect_each([History(values, sessions, intervals, reference)])[0]
 
 
-def detect_all(histories: Sequence[History]) -> list[Detection]:
+def detect_all(histories: Sequence[History], known: Known | None = None) -> list[Detection]:
     """The changes of every series, judged as one family: of the series said to have changed FALSE_DISCOVERIES at most
-    have not, in expectation, and none is flagged that would not be by itself. What falls behind stays a candidate."""
-    alone = detect_each(histories)
+    have not, in expectation, and none is flagged that would not be by itself. What falls behind stays a candidate.
+
+    What is ``known`` is taken from there, and what is not is put there."""
+    alone = detect_each(histories, known)
     chances = [_chance(max((change.score for change in found.candidates), default=0.0)) for found in alone]
     judged = [place for place, found in enumerate(alone) if not found.abstains]
     bound = chance_bound([chances[place] for place in judged], NOMINAL, FALSE_DISCOVERIES)
@@ -68,8 +73,9 @@ def detect_all(histories: Sequence[History]) -> list[Detection]:
     ]
 
 
-def detect_each(histories: Sequence[History]) -> list[Detection]:
-    """The changes of every series, each judged by itself."""
+def detect_each(histories: Sequence[History], known: Known | None = None) -> list[Detection]:
+    """The changes of every series, each judged by itself; for ``known`` see :func:`detect_all`."""
+    known = {} if known is None else known
     prepared = [given(history) for history in histories]
     found: list[Detection | None] = [_not_judged(one) for one in prepared]
     alike: dict[tuple[int, tuple[int, ...]], list[int]] = defaultdict(list)
@@ -80,7 +86,7 @@ def detect_each(histories: Sequence[History]) -> list[Detection]:
         for begin in range(0, len(places), _BATCH):
             batch = places[begin : begin + _BATCH]
             judging = _judge if count <= LONGEST else _judge_long
-            for place, detection in zip(batch, judging([prepared[i] for i in batch], sessions)):
+            for place, detection in zip(batch, judging([prepared[i] for i in batch], sessions, known)):
                 one = prepared[place]
                 short = count <= clear.LONGEST
                 found[place] = clear.with_clear_steps(detection, one, FRESH, WORTH) if short else detection
@@ -103,8 +109,24 @@ def _not_judged(one: Given) -> Detection | None:
     return None
 
 
-def _judge(batch: Sequence[Given], sessions: tuple[int, ...]) -> list[Detection]:
-    """Series of one length and one layout of sessions."""
+def _judge(batch: Sequence[Given], sessions: tuple[int, ...], known: Known) -> list[Detection]:
+    """Series of one length and one layout of sessions; those that are ``known`` are not judged again."""
+    names = [_name(one) for one in batch]
+    new = {name: one for name, one in zip(names, batch) if name not in known}
+    if new:
+        known.update(zip(new, _judge_new(list(new.values()), sessions)))
+    return [known[name] for name in names]
+
+
+def _name(one: Given) -> str:
+    """The same for what is judged alike."""
+    taken = hashlib.blake2b(repr(one.sessions).encode(), digest_size=16)
+    for numbers in (one.places, one.logs, one.errors):
+        taken.update(numbers.tobytes())
+    return taken.hexdigest()
+
+
+def _judge_new(batch: Sequence[Given], sessions: tuple[int, ...]) -> list[Detection]:
     family = _family(len(batch[0].logs), sessions)
     series = standardised(np.array([one.logs for one in batch]))
     clean = cleaned(series)
@@ -197,11 +219,11 @@ def _changes(family: Family, one: Given, steps: Sequence[Step], gains: np.ndarra
     return tuple(changes)
 
 
-def _judge_long(batch: Sequence[Given], sessions: tuple[int, ...]) -> list[Detection]:
+def _judge_long(batch: Sequence[Given], sessions: tuple[int, ...], known: Known) -> list[Detection]:
     """Series too long to be judged at once: in windows that overlap by half, of which each answers for its middle; the
     last answers for the newest values as well."""
     begins = [*range(0, batch[0].logs.size - _WINDOW, _WINDOW // 2), batch[0].logs.size - _WINDOW]
-    answers = _judge_parts([_part(one, begin) for one in batch for begin in begins])
+    answers = _judge_parts([one.window(begin, begin + _WINDOW) for one in batch for begin in begins], known)
     each = [answers[place : place + len(begins)] for place in range(0, len(answers), len(begins))]
     return [_of_windows(one, begins, found) for one, found in zip(batch, each)]
 
@@ -228,15 +250,7 @@ def _of_windows(one: Given, begins: Sequence[int], answers: Sequence[Detection])
     return Detection(flags, found, suspects, "", last.visible)
 
 
-def _part(one: Given, begin: int) -> Given:
-    """The window from ``begin`` on."""
-    here = slice(begin, begin + _WINDOW)
-    numbers: dict[int, int] = {}
-    sessions = tuple(numbers.setdefault(session, len(numbers)) for session in one.sessions[here])
-    return Given(one.places[here], one.logs[here], one.errors[here], sessions)
-
-
-def _judge_parts(parts: Sequence[Given]) -> list[Detection]:
+def _judge_parts(parts: Sequence[Given], known: Known) -> list[Detection]:
     """Windows, those together whose sessions are laid out alike."""
     answers: dict[int, Detection] = {}
     alike: dict[tuple[int, ...], list[int]] = defaultdict(list)
@@ -249,5 +263,5 @@ def _judge_parts(parts: Sequence[Given]) -> list[Detection]:
     for sessions, places in alike.items():
         for begin in range(0, len(places), _BATCH):
             batch = places[begin : begin + _BATCH]
-            answers.update(zip(batch, _judge([parts[place] for place in batch], sessions)))
+            answers.update(zip(batch, _judge([parts[place] for place in batch], sessions, known)))
     return [answers[place] for place in range(len(parts))]

@@ -34,6 +34,19 @@ class Given:
     """[n]: standard deviations of the logarithms by their own intervals; 0 where there is none."""
     sessions: tuple[int, ...]
     """The session of each value, numbered in the order of appearance; empty where not known."""
+    measured: np.ndarray
+    """[n]: the logarithms as they were measured."""
+    explained: np.ndarray
+    """[n]: what the reference explains of them."""
+
+    def window(self, begin: int, end: int) -> Given:
+        """The values from ``begin`` to before ``end``, as if there were no others: what is measured later changes
+        nothing in it."""
+        here = slice(begin, end)
+        numbers: dict[int, int] = {}
+        sessions = tuple([numbers.setdefault(session, len(numbers)) for session in self.sessions[here]])
+        measured, errors, explained = self.measured[here], self.errors[here], self.explained[here]
+        return Given(self.places[here], _steadied(measured, errors) - explained, errors, sessions, measured, explained)
 
 
 def given(history: History) -> Given:
@@ -41,19 +54,20 @@ def given(history: History) -> Given:
     values = _numbers(history.values, "values")
     if values.ndim != 1:
         raise ValueError(f"values: found {values.ndim} dimensions; allowed: one")
-    measured = np.isfinite(values)
+    there = np.isfinite(values)
     odd = values[(values <= 0) | np.isinf(values)]
     if odd.size:
         raise ValueError(f"values: found {odd[0]:g}; allowed: finite numbers above 0, NaN where nothing was measured")
-    places = np.flatnonzero(measured)
-    logs = np.log(values[places])
+    places = np.flatnonzero(there)
+    measured = np.log(values[places])
+    logs = measured
     errors = np.zeros(logs.size)
     if history.intervals is not None:
         intervals = _numbers(history.intervals, "intervals")
         if intervals.shape != (values.size, 2):
             raise ValueError(f"intervals: found {intervals.shape}; allowed: {(values.size, 2)}, low and high of each")
         errors = _errors(intervals[places])
-        logs = _steadied(logs, errors)
+        logs = _steadied(measured, errors)
     sessions: tuple[int, ...] = ()
     if history.sessions is not None:
         labels = list(history.sessions)
@@ -61,12 +75,13 @@ def given(history: History) -> Given:
             raise ValueError(f"sessions: found {len(labels)}; allowed: as many as values, {values.size}")
         numbers: dict[object, int] = {}
         sessions = tuple([numbers.setdefault(labels[place], len(numbers)) for place in places.tolist()])
+    explained = np.zeros(logs.size)
     if history.reference is not None:
         reference = _numbers(history.reference, "reference")
         if reference.shape != values.shape:
             raise ValueError(f"reference: found {reference.size}; allowed: as many as values, {values.size}")
-        logs = logs - _explained_by(reference[places], logs, sessions)
-    return Given(places, logs, errors, sessions)
+        explained = _explained_by(reference[places], logs, sessions)
+    return Given(places, logs - explained, errors, sessions, measured, explained)
 
 
 def _numbers(values: object, what: str) -> np.ndarray:
