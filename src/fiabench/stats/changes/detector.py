@@ -12,6 +12,7 @@ import numpy as np
 
 from fiabench.stats.changes import clear
 from fiabench.stats.changes.described import described, visible_change
+from fiabench.stats.changes.explaining import explained
 from fiabench.stats.changes.fitting import Fit, fitted, of_scan, without_steps
 from fiabench.stats.changes.found import THRESHOLD, Change, Detection, History
 from fiabench.stats.changes.given import FEWEST, Given, cleaned, given
@@ -168,17 +169,17 @@ def _wild(family: Family, series: np.ndarray, found: Sequence[Found], fits: Sequ
         steps = found[place].steps
         cuts = [step.index for step in steps if step.kept]
         greatest = max(steps, key=lambda step: step.gain)
-        rivals.append(
-            Steps(
-                # How old the steps are is no matter to what explains the series.
-                nats=found[place].nats + sum(family.place_costs[cut - 1] for cut in cuts),
-                number=len(cuts),
-                gain=greatest.gain,
-                age=series.shape[1] - greatest.index,
-                hanging=1.0 - fits[place].independent(family),
-            )
-        )
-    return {place for place, wild in zip(asked, are_wild(series[asked], rivals)) if wild}
+        nats = {len(cuts): found[place].nats + _costs(family, cuts)}
+        if cuts != [greatest.index]:
+            alone = float(explained(family, series[place], [[greatest.index]])[0])
+            nats[1] = max(nats.get(1, -math.inf), alone + _costs(family, [greatest.index]))
+        rivals.append(Steps(nats, greatest.index, hanging=1.0 - fits[place].independent(family)))
+    return {place for place, wild in zip(asked, are_wild(family, series[asked], rivals)) if wild}
+
+
+def _costs(family: Family, cuts: Sequence[int]) -> float:
+    """How old the steps are is no matter to what explains the series."""
+    return float(sum(family.place_costs[cut - 1] for cut in cuts))
 
 
 def _family(count: int, sessions: tuple[int, ...]) -> Family:

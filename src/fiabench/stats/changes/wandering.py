@@ -9,26 +9,31 @@ partitions is a forward recursion over the values.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
-from fiabench.stats.changes.noise import YOUNG
-from fiabench.stats.changes.scan import log_sum
+from fiabench.stats.changes.explaining import explained
+from fiabench.stats.changes.fitting import without_steps
+from fiabench.stats.changes.noise import YOUNG, Family
+from fiabench.stats.changes.scan import log_sum, standardised
 from fiabench.stats.changes.shapes import restricted_likelihood
 
 LASTING = 10.0
 """How many values a level lasts on average."""
 SPREADS = (1.0, 2.5, 6.0)
 """Standard deviations of the levels, relative to the noise within."""
-MARGIN, MARGIN_OF_GAIN, MOST_MARGIN = 5.0, 0.4, 12.0
-"""Nats by which a step has to explain a series better than levels that keep changing, which explain it, too: the more
-of them the more it gains, up to the last, as large levels beside small ones are few."""
-MARGIN_HANGING, MARGIN_OF_AGE = 3.0, 1.0
-"""Nats more where neighbours hang together beside the steps, as levels that keep changing leave them; and for each
-factor e that the best step is older than YOUNG values, to which those that hang together add as many again: what stands
-out among several levels is most often an old one."""
+MARGIN, MARGIN_HANGING, MARGIN_OF_AGE = 9.0, 4.0, 5.0
+"""Nats by which a step has to explain a series better than levels that keep changing, which explain it, too; more where
+neighbours hang together beside the steps, as such levels leave them; and for each factor e that the step is older than
+YOUNG values, as what stands out among several levels is most often an old one."""
+MARGIN_OF_REST, REST = 0.75, -5.0
+"""More for each nat, from REST on, by which levels that keep changing explain what is left without the step better than
+noise does: of several levels of which most happen to lie close together the one that does not looks like a step."""
+_CLEAR = 20.0
+"""Nats beyond the margin from which on the rest does not matter: levels cannot explain it well where they explain the
+whole series so badly."""
 COST_FURTHER_STEP = 420.0
 """Nats times values, for each step but one: that there is one is what is asked, that there are several in few values
 is seldom."""
@@ -83,29 +88,33 @@ def _within(series: np.ndarray) -> np.ndarray:
 class Steps(NamedTuple):
     """What is said for the steps of a series."""
 
-    nats: float
-    """How well they explain it."""
-    number: int
-    gain: float
-    """Of the best of them, in nats."""
-    age: int
-    """Values from the best one on."""
+    nats: Mapping[int, float]
+    """How well so many of them explain it."""
+    best: int
+    """The index of the best of them."""
     hanging: float
     """How far neighbours hang together once they are taken out: 0 to 1."""
 
 
-def are_wild(series: np.ndarray, steps: Sequence[Steps]) -> np.ndarray:
+def are_wild(family: Family, series: np.ndarray, steps: list[Steps]) -> np.ndarray:
     """Which of ``series`` [S, n], each explained by ``steps``, are explained nearly as well by levels that keep
     changing: then none of the steps counts. Of few values that cannot be told."""
-    if not steps or series.shape[1] < _ENOUGH:
+    count = series.shape[1]
+    if not steps or count < _ENOUGH:
         return np.zeros(len(series), dtype=bool)
-    further = COST_FURTHER_STEP / series.shape[1]
-    have = [one.nats - further * (one.number - 1) - _margin(one) for one in steps]
-    return np.asarray(levels_explain(series) > have)
+    further = COST_FURTHER_STEP / count
+    have = [max(nats - further * (number - 1) for number, nats in one.nats.items()) for one in steps]
+    margin = np.array([_margin(one, count) for one in steps])
+    ahead = np.array(have) - levels_explain(series)
+    unsure = np.flatnonzero((ahead > margin) & (ahead < margin + _CLEAR))
+    if unsure.size:
+        rests = standardised(np.array([without_steps(series[place], [steps[place].best]) for place in unsure]))
+        noise = np.array([explained(family, rest, [[]])[0] for rest in rests])
+        margin[unsure] += MARGIN_OF_REST * np.maximum(levels_explain(rests) - noise - REST, 0.0)
+    return np.asarray(ahead < margin)
 
 
-def _margin(steps: Steps) -> float:
-    """Nats by which they have to explain a series better."""
-    of_gain = min(MARGIN + MARGIN_OF_GAIN * steps.gain, MOST_MARGIN)
-    hanging = MARGIN_HANGING * steps.hanging**4
-    return of_gain + hanging + (MARGIN_OF_AGE + hanging) * math.log(max(1.0, steps.age / YOUNG))
+def _margin(steps: Steps, count: int) -> float:
+    """Nats by which they have to explain a series of ``count`` values better, whatever the rest looks like."""
+    age = max(1.0, (count - steps.best) / YOUNG)
+    return MARGIN + MARGIN_HANGING * steps.hanging**4 + MARGIN_OF_AGE * math.log(age)
