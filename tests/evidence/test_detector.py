@@ -8,7 +8,7 @@ import pytest
 from fiabench.evidence.detector import kinds, peers
 from fiabench.evidence.detector.__main__ import main
 from fiabench.evidence.detector.kinds import KINDS, Kind
-from fiabench.evidence.detector.limit import limits
+from fiabench.evidence.detector.limit import beside_a_drift, limits, of_the_newest_session
 from fiabench.evidence.detector.page import MET, MISSED, Line, Study, page
 from fiabench.evidence.detector.study import AGES, ASKED_AGES, LENGTHS, SCALES, STEPS, Rate, Sizes, false_alarms, power
 
@@ -33,6 +33,26 @@ def test_the_limit_is_the_known_one() -> None:
     assert strong[1:] == pytest.approx([1.0] * 5, abs=0.01)
     assert weak == sorted(weak)
     assert weak[2] == pytest.approx(0.12, abs=0.05)
+
+
+def test_a_test_that_rules_out_a_drift_sees_less_and_takes_none_for_a_step() -> None:
+    ages = (1, 3, 10, 20)
+    plain = limits(np.random.default_rng(0), 2.44, 60, ages, 10_000)
+    beside = beside_a_drift(np.random.default_rng(0), 2.44, 60, ages, 3, 10_000)
+    assert all(less < more for less, more in zip(beside, plain))
+    assert beside[2] == pytest.approx(0.95, abs=0.015)
+    assert beside_a_drift(np.random.default_rng(0), 0.0, 60, (1, 59), 60, 10_000) == pytest.approx(
+        [0.01] * 2, abs=0.005
+    )
+
+
+def test_the_newest_session_is_told_by_students_t() -> None:
+    """With sessions that do not differ but by their values, of which there are many, all is seen; without a step the
+    false alarms."""
+    source = np.random.default_rng(0)
+    assert of_the_newest_session(source, 0.01, 0.005, 0.0, 60, 100_000) == pytest.approx(0.01, abs=0.002)
+    assert of_the_newest_session(source, 0.001, 0.005, 0.049, 60, 10_000) == 1.0
+    assert of_the_newest_session(source, 0.01, 0.005, 0.049, 60, 100_000) == pytest.approx(0.715, abs=0.01)
 
 
 OBVIOUS = np.array([[100.0 + (index % 3) for index in range(30)] + [150.0 + (index % 3) for index in range(30)]])
@@ -89,6 +109,9 @@ def test_the_page_names_what_misses_its_target() -> None:
     assert not Line("", 79.9, least=80).met
 
 
+LIMITS = [(noise, 0.05, [1.0] * len(AGES), [0.9] * len(AGES)) for noise in (0.01, 0.02)]
+
+
 def made(alarms: int, seen: int) -> Study:
     """A study of 100 series to each rate, all alike."""
 
@@ -102,7 +125,7 @@ def made(alarms: int, seen: int) -> Study:
 
     own = [rate for kind in KINDS for rate in rates("ours", kind, STEPS, AGES)]
     other = [rate for kind in KINDS for rate in rates("asv", kind, (0.05,), ASKED_AGES)]
-    return Study([*own, *other], Sizes(1, 1, 1, 1), [(0.01, 0.05, [1.0] * len(AGES))], (0, 10), "abc", 60.0, False)
+    return Study([*own, *other], Sizes(1, 1, 1, 1), LIMITS, 0.7, (0, 10), "abc", 60.0, False)
 
 
 @pytest.mark.long

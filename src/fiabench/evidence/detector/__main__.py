@@ -15,9 +15,9 @@ import numpy as np
 
 from fiabench.evidence.detector import peers
 from fiabench.evidence.detector.kinds import KINDS
-from fiabench.evidence.detector.limit import limits
+from fiabench.evidence.detector.limit import beside_a_drift, limits, of_the_newest_session
 from fiabench.evidence.detector.page import Study, page
-from fiabench.evidence.detector.study import AGES, STEPS, Rate, Sizes, differing, rates
+from fiabench.evidence.detector.study import AGES, ASKED_STEP, NEAR, STEPS, Rate, Sizes, differing, rates
 from fiabench.results.environment import commit
 
 _LIMIT_SERIES = 20_000
@@ -42,20 +42,22 @@ def study(sizes: Sizes, otava: str) -> Study:
     scaled = differing(own, KINDS, 60, _SCALED)
     say("the limit")
     source = np.random.default_rng(0)
-    best = [
-        (noise, step, limits(source, math.log1p(step) / noise, 60, AGES, _LIMIT_SERIES))
-        for noise in (0.01, 0.02)
-        for step in STEPS
-    ]
+    best = []
+    for noise in (0.01, 0.02):
+        for step in STEPS:
+            ratio = math.log1p(step) / noise
+            plain = limits(source, ratio, 60, AGES, _LIMIT_SERIES)
+            best.append((noise, step, plain, beside_a_drift(source, ratio, 60, AGES, NEAR, _LIMIT_SERIES)))
+    newest = of_the_newest_session(source, 0.01, 0.005, math.log1p(ASKED_STEP), 60, _LIMIT_SERIES)
     made = (commit(Path(__file__).resolve().parents[4])["commit"] or "unknown")[:10]
-    return Study(found, sizes, best, scaled, made, time.monotonic() - begun, bool(otava))
+    return Study(found, sizes, best, newest, scaled, made, time.monotonic() - begun, bool(otava))
 
 
 def read(document: list[Any]) -> Study:
     """What `--json` wrote: a study and what is in it, as lists."""
-    rates, sizes, best, (different, total), *rest = document
+    rates, sizes, best, newest, (different, total), *rest = document
     return Study(
-        [Rate(*rate) for rate in rates], Sizes(*sizes), [tuple(one) for one in best], (different, total), *rest
+        [Rate(*rate) for rate in rates], Sizes(*sizes), [tuple(one) for one in best], newest, (different, total), *rest
     )
 
 

@@ -1,8 +1,13 @@
-"""How much the best possible test sees of a step in Gaussian noise, when nobody says where it is."""
+"""How much tests that are made for one kind of noise see of a step: what is more, no detector for all kinds can see."""
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+from scipy.stats import t as students
+
+from fiabench.evidence.detector.kinds import SESSION
 
 FALSE_ALARMS = 0.01
 
@@ -27,3 +32,51 @@ def limits(source: np.random.Generator, ratio: float, count: int, ages: tuple[in
         noise[:, count - age :] += ratio
         seen.append(float((statistic(noise) > threshold).mean()))
     return seen
+
+
+def beside_a_drift(
+    source: np.random.Generator, ratio: float, count: int, ages: tuple[int, ...], near: int, series: int
+) -> list[float]:
+    """As :func:`limits`, of a test that takes no straight line for a step and does not know the size of the noise.
+
+    A step is seen where the test finds it, ``near`` values off at most.
+    """
+    nuisance, _ = np.linalg.qr(np.stack([np.ones(count), np.linspace(-1.0, 1.0, count)], axis=1))
+    steps = np.tri(count)[:, 1:]  # the columns are steps at 1, 2, ...
+    steps = steps - nuisance @ (nuisance.T @ steps)
+    steps /= np.linalg.norm(steps, axis=0)
+    freedom = count - nuisance.shape[1] - 1
+
+    def statistics(values: np.ndarray) -> np.ndarray:
+        residual = values - (values @ nuisance) @ nuisance.T
+        projected = residual @ steps
+        left = (residual**2).sum(axis=1, keepdims=True) - projected**2
+        return np.asarray(projected / np.sqrt(left / freedom))
+
+    def noise() -> np.ndarray:
+        return source.standard_normal((series, count))
+
+    threshold = float(np.quantile(statistics(noise()).max(axis=1), 1 - FALSE_ALARMS))
+    seen = []
+    for age in ages:
+        values = noise()
+        values[:, count - age :] += ratio
+        found = statistics(values)
+        there = np.abs(found.argmax(axis=1) + 1 - (count - age)) <= near
+        seen.append(float((there & (found.max(axis=1) > threshold)).mean()))
+    return seen
+
+
+def of_the_newest_session(
+    source: np.random.Generator, between: float, within: float, step: float, count: int, series: int
+) -> float:
+    """Power of the t test of whether the newest session is of the same level as those before, when the step begins
+    with it: all that a test without a scale can know, and all false alarms spent on this one place."""
+    sessions = count // SESSION
+    deviation = math.hypot(between, within / math.sqrt(SESSION))
+    means = deviation * source.standard_normal((series, sessions))
+    means[:, -1] += step
+    before = means[:, :-1]
+    spread = before.std(axis=1, ddof=1) * math.sqrt(1 + 1 / before.shape[1])
+    threshold = students.ppf(1 - FALSE_ALARMS, before.shape[1] - 1)
+    return float(((means[:, -1] - before.mean(axis=1)) / spread > threshold).mean())

@@ -83,7 +83,7 @@ def rates(own: Peer, peers: tuple[Peer, ...], kinds: tuple[Kind, ...], sizes: Si
                     series = sizes.asked if step == ASKED_STEP and age in ASKED_AGES else sizes.others
                     found.append(power(own, kind, count, SCALES[0], step, age, series))
             for scale in SCALES[1:]:
-                found += [power(own, kind, count, scale, ASKED_STEP, age, sizes.others) for age in ASKED_AGES]
+                found += [power(own, kind, count, scale, ASKED_STEP, age, sizes.asked) for age in ASKED_AGES]
     for peer in peers:
         for count in LENGTHS:
             say(f"{peer.name}: {count} values")
