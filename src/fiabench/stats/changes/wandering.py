@@ -73,7 +73,8 @@ def levels_explain(series: np.ndarray) -> np.ndarray:
         terms += forward[start:end]
         greatest = terms.max(axis=0)
         terms -= greatest
-        forward[end] = greatest + np.log(np.exp(terms, out=terms).sum(axis=0))
+        parts = np.exp(terms.astype(np.float32)).sum(axis=0, dtype=float)  # a third of the time, and seven digits
+        forward[end] = greatest + np.log(parts)
     by_spread = forward[count].reshape(number, len(SPREADS), len(_WIDTHS)).max(axis=2)
     likelihood = log_sum(by_spread.T) - math.log(len(SPREADS))
     return restricted_likelihood(likelihood, np.array([1]), count)
