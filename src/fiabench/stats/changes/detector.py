@@ -63,7 +63,8 @@ def detect_all(histories: Sequence[History], known: Known | None = None) -> list
     """The changes of every series, judged as one family: of the series said to have changed FALSE_DISCOVERIES at most
     have not, in expectation, and none is flagged that would not be by itself. What falls behind stays a candidate.
 
-    What is ``known`` is taken from there, and what is not is put there."""
+    What is ``known`` is taken from there, and what is not is put there.
+    """
     alone = detect_each(histories, known)
     chances = [_chance(max((change.score for change in found.candidates), default=0.0)) for found in alone]
     judged = [place for place, found in enumerate(alone) if not found.abstains]
@@ -128,6 +129,7 @@ def _name(one: Given) -> str:
 
 
 def _judge_new(batch: Sequence[Given], sessions: tuple[int, ...]) -> list[Detection]:
+    """As :func:`_judge`, whatever is known."""
     family = _family(len(batch[0].logs), sessions)
     series = standardised(np.array([one.logs for one in batch]))
     clean = cleaned(series)
@@ -170,9 +172,9 @@ def _wild(family: Family, series: np.ndarray, found: Sequence[Found], fits: Sequ
         cuts = [step.index for step in steps if step.kept]
         greatest = max(steps, key=lambda step: step.gain)
         nats = {len(cuts): found[place].nats + _costs(family, cuts)}
-        if cuts != [greatest.index]:
-            alone = float(explained(family, series[place], [[greatest.index]])[0])
-            nats[1] = max(nats.get(1, -math.inf), alone + _costs(family, [greatest.index]))
+        if len(cuts) > 1:
+            alone = [greatest.index]
+            nats[1] = float(explained(family, series[place], [alone])[0]) + _costs(family, alone)
         rivals.append(Steps(nats, greatest.index, hanging=1.0 - fits[place].independent(family)))
     return {place for place, wild in zip(asked, are_wild(family, series[asked], rivals)) if wild}
 
