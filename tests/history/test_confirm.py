@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import random
 from collections.abc import Callable
@@ -9,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from fiabench.cases.errors import InputError
+from fiabench.cli import confirming
 from fiabench.cli.confirming import confirm as command
 from fiabench.history.confirm import (
     BOTH_FAIL,
@@ -25,6 +28,7 @@ from fiabench.history.confirm import (
     confirm,
 )
 from fiabench.history.pairs import TYPICAL, Pairing
+from fiabench.history.repository import Commit
 from tests.history.made import CASE, Box, Made
 from tests.history.toy import COMMENTED, PLAIN, WRONG, Toy, write_sweep
 
@@ -45,6 +49,17 @@ def test_the_verdict_is_the_truth_though_the_box_drifts(seconds: float, wanted: 
     assert found.high is not None
     assert found.low <= seconds <= found.high
     assert found.worse is (found.verdict == SLOWER)
+
+
+@pytest.mark.parametrize(("metric", "word"), [("total", "slower"), ("peak_memory", "more")])
+def test_what_is_no_duration_is_not_called_slow(metric: str, word: str) -> None:
+    found = verdict_of(Made("a", Box(), 1.0, 0.004), Made("b", Box(), 1.05, 0.004))
+    commits = Commit("a" * 40, 0, "2026-01-01", "before"), Commit("b" * 40, 0, "2026-01-02", "after")
+    out = Console(record=True, width=120, file=io.StringIO())
+    confirming._print_verdicts(out, commits, metric, [found])
+    said = out.export_text()
+    assert f"{word}: {found.id}" in said
+    assert said.rstrip().endswith(f"1 {word}")
 
 
 def test_of_many_equal_pairs_hardly_any_is_called_changed() -> None:

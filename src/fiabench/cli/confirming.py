@@ -35,6 +35,7 @@ from fiabench.history.contenders import Contender, Ranks, Tool
 from fiabench.history.pairs import Pairing
 from fiabench.history.repository import Commit, Repository
 from fiabench.results import units
+from fiabench.results.comparison import LESS, MORE, worded
 from fiabench.results.environment import environment, said_of
 from fiabench.results.metrics import METRICS
 from fiabench.stats.compare import FALSE_DISCOVERIES, RELEVANT
@@ -243,7 +244,8 @@ def _print_verdicts(out: Console, commits: tuple[Commit, Commit], metric: str, v
     for name, commit in zip(("BASE", "NEW"), commits):
         out.print(Text(f"{name}: {commit} ({commit.date})", style="bold"))
     for verdict in verdicts:
-        text = Text.assemble((f"{verdict.verdict}: ", _STYLES.get(verdict.verdict, _DOUBTFUL)), (verdict.id, "bold"))
+        said = worded(verdict.verdict, metric)
+        text = Text.assemble((f"{said}: ", _STYLES.get(verdict.verdict, _DOUBTFUL)), (verdict.id, "bold"))
         if verdict.ratio is not None:
             text.append(f"\n    {METRICS[metric].label} {change_in_words(verdict)} by the {verdict.stand}")
         text.append(f"\n    {verdict.why}; {verdict.pairs} pairs, {units.span(verdict.seconds)}", "dim")
@@ -255,7 +257,7 @@ def _print_verdicts(out: Console, commits: tuple[Commit, Commit], metric: str, v
         out.print(Text(f"NEW to BASE, with the {1 - NOMINAL:.0%} interval ({1 - MISSED:.0%} of equal ones) that holds "
                        "at every look"
                        f"{several if len(verdicts) > 1 else ''}", style="dim"))  # fmt: skip
-    counts = Counter(verdict.verdict for verdict in verdicts)
+    counts = Counter(worded(verdict.verdict, metric) for verdict in verdicts)
     out.print(Text(", ".join(f"{count} {verdict}" for verdict, count in counts.items()), style="bold"))
 
 
@@ -349,7 +351,8 @@ def _print_found(out: Console, ends: tuple[Commit, Commit], found: bisecting.Fou
     for name, commit in zip(("GOOD", "BAD"), ends):
         out.print(Text(f"{name}: {commit} ({commit.date})", style="bold"))
     change = f", {METRICS[metric].label} {change_in_words(found.ends)}" if found.ends.ratio else ""
-    said = f"BAD is {found.ends.verdict}" if found.ends.verdict != confirming.FAILS else "BAD fails"
+    word = worded(found.ends.verdict, metric)
+    said = {confirming.FAILS: "BAD fails", MORE: "BAD takes more", LESS: "BAD takes less"}.get(word, f"BAD is {word}")
     out.print(Text(f"{found.ends.id}: {said}{change}: {found.ends.why}"), soft_wrap=True)
     if not found.suspects:
         out.print(Text("GOOD and BAD do not differ for the worse as far as that shows: nothing to look for.", "yellow"))

@@ -14,6 +14,7 @@ from fiabench.history.acceptance import STATUS, Entry
 from fiabench.history.detecting import Judged, LevelChange
 from fiabench.history.gating import ALARM, CLEARED, OF_BOX, SMALL, SUSPECT, UNDECIDED, Finding, Gate
 from fiabench.history.series import Series
+from fiabench.results.comparison import worded
 from fiabench.results.metrics import METRICS
 
 _HEADINGS = {
@@ -69,7 +70,7 @@ class Words:
             said.append("in turns: measured at both commits, in fresh processes")
         elif finding.verdict:
             change = f" {change_in_words(finding.verdict)}" if finding.verdict.ratio is not None else ""
-            said.append(f"in turns: {finding.verdict.verdict}{change}; {finding.verdict.why}")
+            said.append(f"in turns: {worded(finding.verdict.verdict, finding.metric)}{change}; {finding.verdict.why}")
         if finding.unconfirmed:
             said.append(f"not measured in turns: {finding.unconfirmed}")
         return said

@@ -287,10 +287,14 @@ def _size(a: float, b: float) -> float:
     return abs(b - a) / max(abs(a), abs(b)) if a != b else 0.0
 
 
+def worded(verdict: str, metric: str) -> str:
+    """`more` and `less` for `slower` and `faster` where the metric is no duration; any other verdict as it is."""
+    duration = metric not in METRICS or METRICS[metric].unit == "s"
+    return verdict if duration else {SLOWER: MORE, FASTER: LESS}.get(verdict, verdict)
+
+
 def _row(case: _Matched, metric: str, difference: Difference) -> Row:
-    verdict = difference.verdict
-    if METRICS[metric].unit != "s":
-        verdict = {SLOWER: MORE, FASTER: LESS}.get(verdict, verdict)
+    verdict = worded(difference.verdict, metric)
     notes = (*case.notes(), *([WITHIN] if difference.scope == WITHIN else []))
     return Row(case.name, case.label, metric, *_values(case, metric), verdict, difference.why, notes, difference)
 
