@@ -100,7 +100,7 @@ def test_detectors_get_the_same_series_and_are_told_of_sessions_where_they_shoul
 
 def test_the_page_names_what_misses_its_target() -> None:
     text = page(made(alarms=2, seen=100))
-    assert f"| {KINDS[0].name}, n = 60 | 2.0 % | at most 1 % | {MISSED} |" in text
+    assert f"| {KINDS[0].name}, n = 60 | 2.00 % | at most 1 % | {MISSED} |" in text
     assert f"| {KINDS[0].name}, n = 60, 1 commit | 100.0 % | at least 80 % | {MET} |" in text
     assert "## What misses its target" in text
     assert "What misses its target" not in page(made(alarms=0, seen=100))

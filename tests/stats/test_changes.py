@@ -10,6 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fiabench.stats.changes import THRESHOLD, Detection, History, detect, detect_all, detect_each
+from fiabench.stats.changes.explaining import explained
+from fiabench.stats.changes.fitting import fitted
+from fiabench.stats.changes.noise import unknown_sessions
+from fiabench.stats.changes.scan import log_sum, standardised
 
 COUNT = 60
 
@@ -254,6 +258,20 @@ def test_a_long_series_is_judged_in_windows() -> None:
     assert [change.suspect for change in found.candidates if change.index < 2990] == [False] * (
         len(found.candidates) - sum(change.index >= 2990 for change in found.candidates)
     )
+
+
+@pytest.mark.parametrize("count", [60, 200])
+def test_gaussian_noise_explains_less_than_all_kinds(count: int) -> None:
+    """By which most series are spared the others where levels that keep changing are held against what is left."""
+    family = unknown_sessions(count)
+    rng = np.random.default_rng(count)
+    for draw in (
+        rng.standard_normal,
+        lambda size: rng.standard_t(3, size),
+        lambda size: rng.standard_normal(size).cumsum(),
+    ):
+        series = standardised(draw(count))
+        assert float(log_sum(fitted(family, series).nats)) < float(explained(family, series, [[]])[0])
 
 
 @pytest.mark.parametrize("count", [200, 700])

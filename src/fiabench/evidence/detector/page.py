@@ -51,7 +51,11 @@ class Line(NamedTuple):
         return f"at least {self.least:g} %" if self.least is not None else f"at most {self.most:g} %"
 
     def __str__(self) -> str:
-        return f"| {self.what} | {self.found:.1f} % | {self.asked} | {MET if self.met else MISSED} |"
+        return f"| {self.what} | {self.percent} | {self.asked} | {MET if self.met else MISSED} |"
+
+    @property
+    def percent(self) -> str:
+        return f"{self.found:.1f} %" if self.most is None else f"{self.found:.2f} %"
 
 
 def page(study: Study) -> str:
@@ -265,7 +269,7 @@ def _misses(study: Study, lines: Iterable[Line]) -> Iterator[str]:
     yield "## What misses its target"
     yield ""
     for line in missed:
-        yield from _wrapped(f"- {line.what}: {line.found:.1f} %, asked for {line.asked}.{_why(study, line)}")
+        yield from _wrapped(f"- {line.what}: {line.percent}, asked for {line.asked}.{_why(study, line)}")
     yield ""
 
 
@@ -283,6 +287,8 @@ def _why(study: Study, line: Line) -> str:
             " Why: a drift explains a part of such a step. The best test that rules one out sees "
             f"{100 * beside[ten]:.0f} %."
         )
+    if line.least == 100:
+        return " The 100 that are asked for are rounded: a few series of a thousand are no more than chance."
     if "not told" in line.what or "drift" in line.what:
         return (
             " Why: six sessions of which five happen to lie close together are a step to whoever is not told of them, "
