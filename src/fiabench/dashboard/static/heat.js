@@ -32,8 +32,8 @@ fiabench.heat = (() => {
       values.set(one, one.values[metric] ? one.values[metric][0] : NaN);
     }
     const told = base < 0
-      ? `${declared.label} at the newest commit: sequence length by head shard. ${declared.about}.`
-      : `${declared.label}: change from ${name(base)} to the newest commit. ${declared.about}.`;
+      ? `${declared.label} at the newest commit: sequence length by head shard (${declared.about}).`
+      : `${declared.label}: change from ${name(base)} to the newest commit (${declared.about}).`;
     if (base >= 0) {
       const machines = [...new Set([...values.keys()].map((one) => one.machineNumber))];
       const before = new Map();
