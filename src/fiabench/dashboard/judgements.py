@@ -10,10 +10,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from fiabench.dashboard.keeping import write_whole
 from fiabench.stats import changes as detector
 from fiabench.stats.changes import Change, Detection
 
-_FILE, _PART = "judged.json", ".part"
+_FILE = "judged.json"
 
 
 class Judgements(dict[str, Detection]):
@@ -42,10 +43,8 @@ class Judgements(dict[str, Detection]):
         if self._used == self._kept:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        draft = self._path.with_name(_FILE + _PART)
         content = {"detector": _detector(), "judged": {name: astuple(self[name]) for name in sorted(self._used)}}
-        draft.write_text(json.dumps(content, separators=(",", ":")), encoding="utf-8")
-        draft.replace(self._path)
+        write_whole(self._path, json.dumps(content, separators=(",", ":")))
 
 
 def _detection(

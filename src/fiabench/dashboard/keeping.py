@@ -125,7 +125,7 @@ class Keeper:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         content = {"format": _FORMAT, "runs": self._asked, "cases": self._cases}
-        _write(self.folder / _INDEX, json.dumps(content, separators=(",", ":")))
+        write_whole(self.folder / _INDEX, json.dumps(content, separators=(",", ":")))
         kept = set(self.keys)
         for folder in (self.folder / "samples").glob("*"):
             if folder.name not in kept:
@@ -161,7 +161,7 @@ def _take(
     (folder / "digests").mkdir(parents=True, exist_ok=True)
     np.save(folder / "digests" / f"{key}.npy", found.values, allow_pickle=False)
     content = {"header": found.header, "lines": found.lines}
-    _write(folder / "digests" / f"{key}.json", json.dumps(content, separators=(",", ":")))
+    write_whole(folder / "digests" / f"{key}.json", json.dumps(content, separators=(",", ":")))
     return {"stamp": stamp, "notices": notices, "key": key}, cases
 
 
@@ -181,7 +181,7 @@ def _stamp(path: Path) -> list[Any]:
     return found
 
 
-def _write(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str) -> None:
     """The file whole, or as it was before."""
     draft = path.with_name(path.name + _PART)
     draft.write_text(text, encoding="utf-8", errors="backslashreplace")

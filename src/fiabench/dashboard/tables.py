@@ -14,6 +14,7 @@ import numpy as np
 
 from fiabench.dashboard.casefiles import History, name_of
 from fiabench.dashboard.digest import COLUMNS, Kept
+from fiabench.dashboard.keeping import write_whole
 from fiabench.history.repository import Commit
 from fiabench.history.series import Point
 from fiabench.results.metrics import METRICS
@@ -54,13 +55,12 @@ class Tables:
         path, known = self.path(name), self._known.get(name)
         head, sources = _head(history), list(map(_source, points, history.kept))
         mark = hashlib.sha256(f"{_FORMAT}\0{head}\0{history.series.machine}\0{history.series.id}".encode())
-        begin = 0
-        if known is not None and known.lines <= len(points):
-            longer = mark.copy()
-            longer.update("".join(sources[: known.lines]).encode("utf-8", "surrogatepass"))
-            if longer.hexdigest() == known.mark and path.exists() and path.stat().st_size == known.size:
-                begin = known.lines
-        mark.update("".join(sources).encode("utf-8", "surrogatepass"))
+        begin = known.lines if known is not None and known.lines <= len(points) else 0
+        mark.update("".join(sources[:begin]).encode("utf-8", "surrogatepass"))
+        there = known is not None and mark.hexdigest() == known.mark and path.exists()
+        mark.update("".join(sources[begin:]).encode("utf-8", "surrogatepass"))
+        if known is None or not there or path.stat().st_size != known.size:
+            begin = 0
         self.folder.mkdir(parents=True, exist_ok=True)
         with path.open("a" if begin else "w", encoding="utf-8", errors="backslashreplace") as file:
             file.writelines([*([] if begin else [head]), *_lines(history, begin)])
@@ -70,7 +70,7 @@ class Tables:
         """Notes what is there, and removes the tables of cases that are gone."""
         if written != self._known:
             self.folder.mkdir(parents=True, exist_ok=True)
-            (self.folder / _INDEX).write_text(json.dumps(written), encoding="utf-8")
+            write_whole(self.folder / _INDEX, json.dumps(written))
         for path in self.folder.glob("*.csv"):
             if path.stem not in written:
                 path.unlink()
