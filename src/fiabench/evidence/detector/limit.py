@@ -1,8 +1,9 @@
-"""How much tests that are made for one kind of noise see of a step: what is more, no detector for all kinds can see."""
+"""How much tests that are made for one kind of noise see of a step: a detector for all kinds is held against them."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from scipy.stats import t as students
@@ -21,17 +22,11 @@ def limits(source: np.random.Generator, ratio: float, count: int, ages: tuple[in
     cuts = np.arange(1, count)
     information = cuts * (count - cuts) / count
 
-    def statistic(noise: np.ndarray) -> np.ndarray:
+    def statistics(noise: np.ndarray) -> np.ndarray:
         sums = np.cumsum(noise - noise.mean(axis=1, keepdims=True), axis=1)[:, :-1]
-        return np.asarray((-sums / np.sqrt(information)).max(axis=1))
+        return np.asarray(-sums / np.sqrt(information))
 
-    threshold = float(np.quantile(statistic(source.standard_normal((series, count))), 1 - FALSE_ALARMS))
-    seen = []
-    for age in ages:
-        noise = source.standard_normal((series, count))
-        noise[:, count - age :] += ratio
-        seen.append(float((statistic(noise) > threshold).mean()))
-    return seen
+    return _powers(source, statistics, ratio, count, ages, count, series)
 
 
 def beside_a_drift(
@@ -39,7 +34,8 @@ def beside_a_drift(
 ) -> list[float]:
     """As :func:`limits`, of a test that takes no straight line for a step and does not know the size of the noise.
 
-    A step is seen where the test finds it, ``near`` values off at most.
+    A step is seen where the test finds it, ``near`` values off at most. All places are alike to it: one that looks for
+    new steps first sees more of them, and less of the others.
     """
     nuisance, _ = np.linalg.qr(np.stack([np.ones(count), np.linspace(-1.0, 1.0, count)], axis=1))
     steps = np.tri(count)[:, 1:]  # the columns are steps at 1, 2, ...
@@ -53,13 +49,25 @@ def beside_a_drift(
         left = (residual**2).sum(axis=1, keepdims=True) - projected**2
         return np.asarray(projected / np.sqrt(left / freedom))
 
-    def noise() -> np.ndarray:
-        return source.standard_normal((series, count))
+    return _powers(source, statistics, ratio, count, ages, near, series)
 
-    threshold = float(np.quantile(statistics(noise()).max(axis=1), 1 - FALSE_ALARMS))
+
+def _powers(
+    source: np.random.Generator,
+    statistics: Callable[[np.ndarray], np.ndarray],
+    ratio: float,
+    count: int,
+    ages: tuple[int, ...],
+    near: int,
+    series: int,
+) -> list[float]:
+    """For each of ``ages`` how often the greatest of ``statistics``, [series, count - 1], one for a step at 1, 2, ...,
+    is beyond what FALSE_ALARMS of series without a step have, and ``near`` the step."""
+    plain = statistics(source.standard_normal((series, count)))
+    threshold = float(np.quantile(plain.max(axis=1), 1 - FALSE_ALARMS))
     seen = []
     for age in ages:
-        values = noise()
+        values = source.standard_normal((series, count))
         values[:, count - age :] += ratio
         found = statistics(values)
         there = np.abs(found.argmax(axis=1) + 1 - (count - age)) <= near

@@ -23,9 +23,9 @@ class Study(NamedTuple):
     rates: list[Rate]
     sizes: Sizes
     limits: list[tuple[float, float, list[float], list[float]]]
-    """The noise's standard deviation, the step, and at each of AGES the best power without and beside a drift."""
+    """The noise's standard deviation, the step, and at each of AGES the best power, and that beside a drift."""
     newest_session: float
-    """The best power for +5 % that begins with the sixth session of 1 %."""
+    """The power of a t test for +5 % that begins with the sixth session of 1 %."""
     scaled: tuple[int, int]
     """Series whose flags the scale changed, of how many."""
     commit: str
@@ -203,7 +203,7 @@ def _limit(study: Study, own: str) -> Iterator[str]:
         "steps rather than for old ones, and so sees more of them, and of steps of 20 commits in few values less."
     )
     yield ""
-    yield f"| noise | step | best possible, {', '.join(map(str, AGES))} commits | best beside a drift | the detector |"
+    yield f"| noise | step | best possible, {', '.join(map(str, AGES))} commits | beside a drift | the detector |"
     yield "|---|---|---|---|---|"
     for noise, step, *powers in study.limits:
         kind = KINDS[0] if noise == 0.01 else KINDS[1]
@@ -279,13 +279,13 @@ def _why(study: Study, line: Line) -> str:
     if "told, n = 60" in line.what and line.least is not None and "10 commits" in line.what:
         return (
             " Why: the step begins with a session, and the five sessions before it are all that says how sessions "
-            f"differ. The best test of just this place sees {100 * study.newest_session:.0f} %."
+            f"differ. A t test of just this place sees {100 * study.newest_session:.0f} %."
         )
     if "Gaussian, 2 %, n = 60" in line.what and "10 commits" in line.what:
         beside = next(beside for noise, step, _, beside in study.limits if (noise, step) == (0.02, ASKED_STEP))
         return (
-            " Why: a drift explains a part of such a step. The best test that rules one out sees "
-            f"{100 * beside[ten]:.0f} %."
+            " Why: a drift explains a part of such a step. The test of the greatest likelihood ratio that rules one "
+            f"out, with all places alike to it, sees {100 * beside[ten]:.0f} %."
         )
     if line.least == 100:
         return " The 100 that are asked for are rounded: a few series of a thousand are no more than chance."
