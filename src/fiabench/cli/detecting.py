@@ -41,6 +41,7 @@ def detect(everything: bool, together: bool) -> None:
 
 
 def _answer(document: dict[str, Any], everything: bool, together: bool) -> dict[str, Any]:
+    from fiabench.history.on_cores import on_every_core
     from fiabench.stats.changes import Detection, History, detect_all, detect_each
 
     histories = []
@@ -58,7 +59,8 @@ def _answer(document: dict[str, Any], everything: bool, together: bool) -> dict[
         if beside.get("reference") is not None:
             beside["reference"] = [math.nan if value is None else value for value in beside["reference"]]
         histories.append(History(numbers, **beside))
-    found = iter(detect_all(histories) if together else detect_each(histories))
+    judge = detect_all if together else detect_each
+    found = iter(judge(histories, spread=on_every_core))
     answers = [
         Detection((), (), (), reasons[place], None) if place in reasons else next(found)
         for place in range(len(document["series"]))

@@ -17,9 +17,9 @@ from fiabench.dashboard.events import Event
 from fiabench.dashboard.keeping import Keeper, Progress
 from fiabench.dashboard.markup import page, text
 from fiabench.dashboard.model import Asked, Model, build, facts, kept
-from fiabench.dashboard.on_cores import on_every_core, ranges
 from fiabench.dashboard.script import key_of, take
 from fiabench.dashboard.tables import Tables, Written
+from fiabench.history.on_cores import on_every_core, ranges
 from fiabench.history.series import Series
 from fiabench.results.metrics import METRICS
 from fiabench.results.rundir import Run

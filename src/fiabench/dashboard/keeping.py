@@ -15,8 +15,8 @@ from fiabench.cases.errors import InputError
 from fiabench.dashboard import digest as digests
 from fiabench.dashboard import samples
 from fiabench.dashboard.digest import COLUMNS, Digest
-from fiabench.dashboard.on_cores import on_every_core, ranges
 from fiabench.dashboard.script import key_of
+from fiabench.history.on_cores import on_every_core, ranges
 from fiabench.results.rundir import CASES, HEADER, Run
 
 _FORMAT = f"5 {' '.join(COLUMNS)}"

@@ -14,6 +14,7 @@ from statistics import median
 import numpy as np
 
 from fiabench.history.blame import Fault, blame
+from fiabench.history.on_cores import on_every_core
 from fiabench.history.series import Series
 from fiabench.results.metrics import METRICS
 from fiabench.stats import changes as detector
@@ -99,7 +100,7 @@ def detect_changes(
     asked = [one for one in every if one[2]]
     histories = [_history(*one, reference) for one in asked]
     judgeable = [history for history in histories if not isinstance(history, str)]
-    answers = iter(detector.detect_all(judgeable, known))
+    answers = iter(detector.detect_all(judgeable, known, on_every_core))
     return [
         _left_out(*one, history) if isinstance(history, str) else _judged(*one, next(answers))
         for one, history in zip(asked, histories)

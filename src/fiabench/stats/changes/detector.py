@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import defaultdict
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -37,11 +37,12 @@ FRESH = 3
 LONGEST = 320
 """Values judged at once; longer series are judged in windows."""
 _WINDOW = 256
-_BATCH = 256
-"""Series scanned at once, so that memory stays bounded."""
+_BATCH = 128
+"""Series scanned at once: enough that what each batch needs anew does not count, and memory stays bounded."""
 _NOTHING = Found([], math.nan)
 Known = MutableMapping[str, Detection]
 """What was found by what it was found in: a series, or a window of a long one, by its :func:`_name`."""
+Spread = Callable[[Callable[[int], list[Detection]], range], Iterable[list[Detection]]]
 WILD = (
     "its level keeps changing, as from session to session: steps cannot be told from it without the sessions' identity "
     "or a reference case"
@@ -59,13 +60,14 @@ def detect(
     return detect_each([History(values, sessions, intervals, reference)])[0]
 
 
-def detect_all(histories: Sequence[History], known: Known | None = None) -> list[Detection]:
+def detect_all(histories: Sequence[History], known: Known | None = None, spread: Spread = map) -> list[Detection]:
     """The changes of every series, judged as one family: of the series said to have changed FALSE_DISCOVERIES at most
     have not, in expectation, and none is flagged that would not be by itself. What falls behind stays a candidate.
 
-    What is ``known`` is taken from there, and what is not is put there.
+    What is ``known`` is taken from there, and what is not is put there. ``spread`` is `map`, or does as `map` does in
+    several processes.
     """
-    alone = detect_each(histories, known)
+    alone = detect_each(histories, known, spread)
     chances = [_chance(max((change.score for change in found.candidates), default=0.0)) for found in alone]
     judged = [place for place, found in enumerate(alone) if not found.abstains]
     bound = chance_bound([chances[place] for place in judged], NOMINAL, FALSE_DISCOVERIES)
@@ -75,24 +77,30 @@ def detect_all(histories: Sequence[History], known: Known | None = None) -> list
     ]
 
 
-def detect_each(histories: Sequence[History], known: Known | None = None) -> list[Detection]:
-    """The changes of every series, each judged by itself; for ``known`` see :func:`detect_all`."""
-    known = {} if known is None else known
+def detect_each(histories: Sequence[History], known: Known | None = None, spread: Spread = map) -> list[Detection]:
+    """The changes of every series, each judged by itself; for the rest see :func:`detect_all`."""
     prepared = [given(history) for history in histories]
-    found: list[Detection | None] = [_not_judged(one) for one in prepared]
-    alike: dict[tuple[int, tuple[int, ...]], list[int]] = defaultdict(list)
-    for place, one in enumerate(prepared):
-        if found[place] is None:
-            alike[one.logs.size, one.sessions].append(place)
-    for (count, sessions), places in alike.items():
-        for begin in range(0, len(places), _BATCH):
-            batch = places[begin : begin + _BATCH]
-            judging = _judge if count <= LONGEST else _judge_long
-            for place, detection in zip(batch, judging([prepared[i] for i in batch], sessions, known)):
-                one = prepared[place]
-                short = count <= clear.LONGEST
-                found[place] = clear.with_clear_steps(detection, one, FRESH, WORTH) if short else detection
-    return [detection for detection in found if detection is not None]
+    begins = [_begins(one.logs.size) for one in prepared]
+    answers = iter(_judge_all([part for one, own in zip(prepared, begins) for part in _parts(one, own)], known, spread))
+    return [_whole(one, own, [next(answers) for _ in own]) for one, own in zip(prepared, begins)]
+
+
+def _begins(count: int) -> list[int]:
+    """Where the windows begin that so many values are judged in: they overlap by half; one for a series that is judged
+    at once."""
+    return [0] if count <= LONGEST else [*range(0, count - _WINDOW, _WINDOW // 2), count - _WINDOW]
+
+
+def _parts(one: Given, begins: Sequence[int]) -> list[Given]:
+    return [one] if len(begins) == 1 else [one.window(begin, begin + _WINDOW) for begin in begins]
+
+
+def _whole(one: Given, begins: Sequence[int], answers: Sequence[Detection]) -> Detection:
+    """What was found in a series, by what was found in its windows."""
+    if len(begins) > 1:
+        return _of_windows(one, begins, answers)
+    short = FEWEST <= one.logs.size <= clear.LONGEST
+    return clear.with_clear_steps(answers[0], one, FRESH, WORTH) if short else answers[0]
 
 
 def _chance(score: float) -> float:
@@ -111,12 +119,23 @@ def _not_judged(one: Given) -> Detection | None:
     return None
 
 
-def _judge(batch: Sequence[Given], sessions: tuple[int, ...], known: Known) -> list[Detection]:
-    """Series of one length and one layout of sessions; those that are ``known`` are not judged again."""
-    names = [_name(one) for one in batch]
-    new = {name: one for name, one in zip(names, batch) if name not in known}
-    if new:
-        known.update(zip(new, _judge_new(list(new.values()), sessions)))
+def _judge_all(parts: Sequence[Given], known: Known | None, spread: Spread) -> list[Detection]:
+    """What is found in each of ``parts``; those that are ``known`` or twice there are not judged again."""
+    known = {} if known is None else known
+    names = [_name(part) for part in parts]
+    alike: dict[tuple[int, tuple[int, ...]], dict[str, Given]] = defaultdict(dict)
+    for name, part in zip(names, parts):
+        if name not in known:
+            alike[part.logs.size, part.sessions][name] = part
+    batches = [
+        list(new.items())[begin : begin + _BATCH] for new in alike.values() for begin in range(0, len(new), _BATCH)
+    ]
+
+    def judge(place: int) -> list[Detection]:
+        return _judge([part for _, part in batches[place]])
+
+    for batch, found in zip(batches, spread(judge, range(len(batches)))):
+        known.update(zip((name for name, _ in batch), found))
     return [known[name] for name in names]
 
 
@@ -128,8 +147,18 @@ def _name(one: Given) -> str:
     return taken.hexdigest()
 
 
-def _judge_new(batch: Sequence[Given], sessions: tuple[int, ...]) -> list[Detection]:
-    """As :func:`_judge`, whatever is known."""
+def _judge(batch: Sequence[Given]) -> list[Detection]:
+    """Series of one length and one layout of sessions."""
+    nothing = [_not_judged(one) for one in batch]
+    judged = iter(_judge_moving([one for one, found in zip(batch, nothing) if found is None]))
+    return [found or next(judged) for found in nothing]
+
+
+def _judge_moving(batch: Sequence[Given]) -> list[Detection]:
+    """Series that are no shorter than FEWEST and not constant."""
+    if not batch:
+        return []
+    sessions = batch[0].sessions
     family = _family(len(batch[0].logs), sessions)
     series = standardised(np.array([one.logs for one in batch]))
     clean = cleaned(series)
@@ -222,16 +251,8 @@ def _changes(family: Family, one: Given, steps: Sequence[Step], gains: np.ndarra
     return tuple(changes)
 
 
-def _judge_long(batch: Sequence[Given], sessions: tuple[int, ...], known: Known) -> list[Detection]:
-    """Series too long to be judged at once: in windows that overlap by half, of which each answers for its middle; the
-    last answers for the newest values as well."""
-    begins = [*range(0, batch[0].logs.size - _WINDOW, _WINDOW // 2), batch[0].logs.size - _WINDOW]
-    answers = _judge_parts([one.window(begin, begin + _WINDOW) for one in batch for begin in begins], known)
-    each = [answers[place : place + len(begins)] for place in range(0, len(answers), len(begins))]
-    return [_of_windows(one, begins, found) for one, found in zip(batch, each)]
-
-
 def _of_windows(one: Given, begins: Sequence[int], answers: Sequence[Detection]) -> Detection:
+    """Each window answers for its middle, the last for the newest values as well."""
     # More windows find more by chance, each of them.
     dearer = math.log(len(begins)) / NEEDED
     candidates: dict[int, Change] = {}
@@ -251,20 +272,3 @@ def _of_windows(one: Given, begins: Sequence[int], answers: Sequence[Detection])
     flags = tuple(change for change in found if change.score >= THRESHOLD)
     suspects = tuple(change for change in found if change.suspect)
     return Detection(flags, found, suspects, "", last.visible)
-
-
-def _judge_parts(parts: Sequence[Given], known: Known) -> list[Detection]:
-    """Windows, those together whose sessions are laid out alike."""
-    answers: dict[int, Detection] = {}
-    alike: dict[tuple[int, ...], list[int]] = defaultdict(list)
-    for place, part in enumerate(parts):
-        nothing = _not_judged(part)
-        if nothing:
-            answers[place] = nothing
-        else:
-            alike[part.sessions].append(place)
-    for sessions, places in alike.items():
-        for begin in range(0, len(places), _BATCH):
-            batch = places[begin : begin + _BATCH]
-            answers.update(zip(batch, _judge([parts[place] for place in batch], sessions, known)))
-    return [answers[place] for place in range(len(parts))]

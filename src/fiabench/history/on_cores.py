@@ -10,6 +10,8 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
+from threadpoolctl import threadpool_limits
+
 from fiabench.cases.errors import InputError
 
 MOST = 16
@@ -51,6 +53,7 @@ def _begin(function: Callable[[Any], Any]) -> None:
     global _function
     _function = function
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever asked hears it
+    threadpool_limits(1)  # each core has a process already
 
 
 def _call(part: Any) -> Any:
