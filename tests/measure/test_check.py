@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from fiabench import ops
+from fiabench.cases import costs
 from fiabench.measure import check, positions
 from fiabench.measure.build import build
 from fiabench.measure.check import check_attention, sample_rows
@@ -390,7 +391,7 @@ def test_sampled_rows_hold_both_ends_and_spread_evenly(tokens):
     rows = sample_rows(tokens)
     assert rows[0] == 0
     assert rows[-1] == tokens - 1
-    assert len(rows) == min(tokens, check.ROWS_PER_RANK)
+    assert len(rows) == min(tokens, costs.CHECK_ROWS)
     gaps = [after - before for before, after in itertools.pairwise(rows)]
     assert not gaps or max(gaps) - min(gaps) <= 1
 

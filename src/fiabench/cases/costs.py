@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from fiabench.cases.case import DTYPE_BYTES, Case
 
-CHECK_ROWS = 64
-"""Query rows, for each batch entry, that the memory estimate grants the correctness check's reference."""
+CHECK_ROWS = 16
+"""Query rows of a rank, for each batch entry, that the correctness check looks at."""
+_SCORES = 4
+"""Copies of one head's float32 scores that its reference makes: as they are, masked, their softmax, and without NaN."""
 
 COMPRESSED_MASK_BYTES = 2048 * 2048
 """The bool mask that the operator takes for causal attention in its compressed form (sparse_mode 2 to 4)."""
@@ -109,8 +111,8 @@ def memory_bytes(case: Case) -> int:
     operator-layout tensors of q, k and v, the output and its pack, receive and final tensors, and half as much again
     for the check's position codes and what is made on the way. For the kernel alone: its inputs and output, and as
     much again while they are made. For an exchange alone: what is sent, received and expected. On top the check's
-    float32 reference of :data:`CHECK_ROWS` rows with one float32 key and value head, and the compressed mask where
-    there is one.
+    reference, which goes head by head: keys and values of two heads in float32 (one is made while the other is there),
+    and the scores of :data:`CHECK_ROWS` rows; and the mask where there is one.
     """
     if case.measure == "exchange":
         return 3 * case.exchange_bytes
@@ -121,8 +123,8 @@ def memory_bytes(case: Case) -> int:
         queries, keys = case.seq_len_q, case.seq_len_kv
     output = head_bytes * case.heads_per_rank * queries
     inputs = output + 2 * head_bytes * case.kv_heads_per_rank * keys
-    reference = 4 * batch * (CHECK_ROWS * (2 * case.seq_len_kv + case.head_dim) * case.heads_per_rank)
-    reference += 8 * case.seq_len_kv * case.head_dim
+    rows = min(CHECK_ROWS, case.tokens_per_rank_q)
+    reference = 4 * batch * case.seq_len_kv * (4 * case.head_dim + _SCORES * rows)
     copies = 2 if case.measure == "kernel" or case.ulysses * ring == 1 else 6
     # The passed-on keys and values of the ring, and two outputs in float32 while they are merged.
     around = 2 * inputs + 4 * 4 // DTYPE_BYTES[case.dtype] * output if ring > 1 else 0

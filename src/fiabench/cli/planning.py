@@ -110,7 +110,7 @@ def print_plan(out: Console, plan: Plan, machine: Machine, name: str, about: str
     )
     out.print(
         f"{plan.cases:,} case{'' if plan.cases == 1 else 's'} on {where}, "
-        f"{units.size(machine.memory_available)} of memory free: "
+        f"{units.size(machine.memory_available)} of memory {'free' if machine.device == 'cpu' else 'each'}: "
         f"about {units.span(plan.seconds)}, up to {units.size(plan.peak_bytes)} on a rank. "
         "Times are rough until something has been measured."
     )

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from fiabench.cases.case import Case
+from fiabench.cases.costs import CHECK_ROWS
 from fiabench.measure import data
 
-ROWS_PER_RANK = 16
 TOLERANCE = {"fp16": 0.01, "bf16": 0.05, "fp32": 0.001}
 """Largest error of an output element allowed, relative to the root mean square of its head's sampled rows.
 
@@ -58,7 +58,7 @@ def check_attention(case: Case, attention: Tensor, rank: int) -> dict[str, Any]:
 
 def sample_rows(tokens: int) -> list[int]:
     """Rows of a shard to check: both ends and an even spread between; none of no tokens."""
-    count = min(tokens, ROWS_PER_RANK)
+    count = min(tokens, CHECK_ROWS)
     return sorted({round(position * (tokens - 1) / max(1, count - 1)) for position in range(count)})
 
 

@@ -98,11 +98,11 @@ class Machine:
         each = costs.memory_bytes(case)
         if self.fits(case, each):
             return ""
-        shared = ""
-        if self.device == "cpu":
-            ranks = case.world_size
-            shared = f" ({ranks * (each + RANK_BYTES) / 2**30:,.1f} GiB for {ranks} with torch)"
-        return f"needs {each / 2**30:,.1f} GiB on a rank{shared}, {self.memory_available / 2**30:,.1f} GiB are free"
+        needed, there = f"needs {each / 2**30:,.1f} GiB on a rank", f"{self.memory_available / 2**30:,.1f} GiB"
+        if self.device != "cpu":
+            return f"{needed}, a device has {there}"
+        ranks = case.world_size
+        return f"{needed} ({ranks * (each + RANK_BYTES) / 2**30:,.1f} GiB for {ranks} with torch), {there} are free"
 
     def iteration_seconds(self, case: Case) -> float:
         """A rough guess at one iteration, right to within a factor of a few."""
