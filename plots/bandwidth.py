@@ -44,7 +44,5 @@ def size(measurement: Measurement) -> float:
 
 
 def busbw(measurement: Measurement) -> slide.Value:
-    """B/s, with the transfer's interval turned over: the slowest transfer gives the lowest rate."""
-    transfer = slide.metric("transfer")(measurement)
-    sent = costs.wire_bytes(measurement.point)
-    return slide.Value(measurement.metrics["busbw"]["value"], sent / transfer.high, sent / transfer.low)
+    """B/s, of the transfer's interval."""
+    return slide.rate(costs.wire_bytes(measurement.point), slide.metric("transfer")(measurement))

@@ -12,7 +12,7 @@ import torch
 
 from fiabench import ops
 from fiabench.cases import costs
-from fiabench.measure import check, positions
+from fiabench.measure import positions
 from fiabench.measure.build import build
 from fiabench.measure.check import check_attention, sample_rows
 from fiabench.measure.one import measure

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fiabench.cases import costs
-from fiabench.figures import NothingToDraw
+from fiabench.figures import NothingToDraw, slide
 from tests.plots import planted
 from tests.plots.reading import by_gid, legend_of, named, words
 
@@ -83,6 +83,11 @@ def test_throughput_draws_flops_and_the_known_peak(draw, wan, quick):
     unknown = draw("throughput", quick)
     assert not by_gid(unknown.axes[0], "peak")
     assert "peak unknown for this device" in words(unknown)
+
+
+def test_a_rate_turns_the_interval_over_and_stays_finite():
+    assert slide.rate(10.0, slide.Value(2.0, 1.0, 4.0)) == pytest.approx((5.0, 2.5, 10.0))
+    assert slide.rate(10.0, slide.Value(2.0, 0.0, 4.0)) == pytest.approx((5.0, 2.5, 10.0))
 
 
 def test_phases_stack_to_the_planted_seconds(draw, quick):

@@ -13,7 +13,7 @@ def test_a_cell_has_latency_kernel_exchange_and_residual():
     assert total == "7.70 ms ±28 %"
     assert kernel == "kernel 1.10 ms"
     assert throughput.endswith("FLOP/s")
-    assert exchange == ["a2a 6.60 ms = 86 %", "wait 0.00 µs", "residual +0.0 %"]
+    assert exchange == ["a2a 6.60 ms, 86 %", "wait 0.00 µs", "residual +0.0 %"]
 
 
 def test_a_kernel_alone_and_one_rank_have_latency_throughput_and_memory():
@@ -31,7 +31,7 @@ def test_a_ring_has_its_own_phases_with_and_without_ulysses():
     assert lines[-3:] == ["ring 1.10 ms", "merge 1.10 ms", "residual +0.0 %"]
     assert not any(line.startswith(("a2a", "wait")) for line in lines)
     both = cell(measurement(ring=2))
-    assert both[-5:] == ["a2a 6.60 ms = 67 %", "wait 0.00 µs", "ring 1.10 ms", "merge 1.10 ms", "residual +0.0 %"]
+    assert both[-5:] == ["a2a 6.60 ms, 67 %", "wait 0.00 µs", "ring 1.10 ms", "merge 1.10 ms", "residual +0.0 %"]
     explained = [line.split(":")[0] for line in legend([measurement(ring=2)])]
     assert {"a2a", "ring", "residual"} <= set(explained)
 

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from fiabench.results.doubts import doubts
+from fiabench.stats.findings import describe_change
+from fiabench.stats.levels import Change
 from tests.ulysses.points import make_case
 
 CASE = make_case(heads=8, ulysses=4)
@@ -55,6 +57,17 @@ def test_a_step_is_told_with_its_size_and_place():
     (words,) = said(step=0.05)
     assert words.startswith("the level rose by ")
     assert words.endswith(f"after sample {COUNT // 2}")
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [
+        (-0.05, "the samples fall by 5.0 % from the first to the last"),
+        (-104.269, "the samples fall by 104 times the median from the first to the last"),
+    ],
+)
+def test_a_drift_is_told_in_parts_of_the_median(size, words):
+    assert describe_change(Change("drift", size, 0, 1e-9)) == words
 
 
 @pytest.mark.parametrize(("residual", "words"), [(0.05, "none of its phases"), (-0.05, "recording cost it")])

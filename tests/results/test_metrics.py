@@ -146,6 +146,14 @@ def test_an_exchange_alone_has_bandwidths_of_its_buffer():
     assert found["busbw"] == pytest.approx(4096 * 3 / 4 / (4 * MS))
 
 
+def test_no_interval_reaches_below_zero():
+    """One wild sample of three: Student's interval would, and a duration cannot."""
+    wild = SAMPLES | {"end_to_end": {rank: [1, 20, 90] for rank in "01"}}
+    total = compute(CASE, in_seconds(wild), None, None)["total"]
+    assert total["low"] == 0.0
+    assert total["high"] > total["value"] == pytest.approx(20 * MS)
+
+
 def test_series_carry_their_interval_and_all_carry_unit_and_direction():
     found = compute(CASE, in_seconds(SAMPLES), 1e12, 1)
     for name, entry in found.items():

@@ -11,10 +11,8 @@ from fiabench.results.rundir import Run
 
 
 def throughput(measurement: Measurement) -> slide.Value:
-    """FLOP/s, with the kernel's interval turned over: the slowest kernel gives the lowest rate."""
-    kernel = slide.metric("kernel")(measurement)
-    flops = costs.kernel_flops(measurement.point)
-    return slide.Value(measurement.metrics["achieved_flops"]["value"], flops / kernel.high, flops / kernel.low)
+    """FLOP/s, of the kernel's interval."""
+    return slide.rate(costs.kernel_flops(measurement.point), slide.metric("kernel")(measurement))
 
 
 def peaks_of(run: Run, drawn: Iterable[Measurement]) -> dict[float, list[str]]:

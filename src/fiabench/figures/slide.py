@@ -52,6 +52,15 @@ def metric(name: str) -> Callable[[Measurement], Value]:
     return read
 
 
+def rate(amount: float, seconds: Value) -> Value:
+    """``amount`` a second, with the interval turned over: the longest duration gives the lowest rate.
+
+    An interval of few samples may begin at 0; it then reaches as far up as down, as a factor.
+    """
+    slowest, usual = amount / seconds.high, amount / seconds.value
+    return Value(usual, slowest, amount / seconds.low if seconds.low > 0 else usual**2 / slowest)
+
+
 def slide(
     title: str,
     subtitles: Iterable[str],

@@ -110,7 +110,8 @@ def _entry(name: str, value: float | np.ndarray) -> dict[str, Any]:
     entry: dict[str, Any] = {"unit": declared.unit, "better": declared.better}
     if isinstance(value, np.ndarray):
         summary = summarise(value, widening=dependence(value).widening)
-        entry |= {"value": summary.median, "low": summary.low, "high": summary.high, "level": summary.level}
+        # Widened intervals of few samples reach below zero, where no duration and no ratio of two is.
+        entry |= {"value": summary.median, "low": max(0.0, summary.low), "high": summary.high, "level": summary.level}
         entry |= {"quantiles": summary.quantiles, "count": summary.count, "scope": WITHIN}
     else:
         entry["value"] = float(value)

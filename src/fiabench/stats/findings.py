@@ -52,12 +52,14 @@ def examine(samples: np.ndarray, tolerance: float = 0.0) -> Findings:
 
 
 def describe_change(change: Change) -> str:
-    """The change as words: `the level rose by 5.0 % after sample 12`."""
+    """The change as words: `the level rose by 5.0 % after sample 12`, of the series' median."""
+    size = abs(change.size)
+    amount = f"{100 * size:.1f} %" if size < 1 else f"{size:.3g} times the median"
     verb = "rose" if change.size > 0 else "fell"
     if change.kind == "step":
-        return f"the level {verb} by {100 * abs(change.size):.1f} % after sample {change.at}"
+        return f"the level {verb} by {amount} after sample {change.at}"
     verb = "rise" if change.size > 0 else "fall"
-    return f"the samples {verb} by {100 * abs(change.size):.1f} % from the first to the last"
+    return f"the samples {verb} by {amount} from the first to the last"
 
 
 def describe_modes(modes: tuple[Mode, ...]) -> str:
