@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+PATIENCE = 40
+"""Seconds. Where the index does not answer at all, pip goes on for minutes, and a test may want three releases."""
 FOLDER = Path(__file__).resolve().parents[1] / "build" / "wheels"
 
 
@@ -28,7 +30,11 @@ def release(name: str, version: str) -> Path:
 
 def _fetch(name: str, version: str, scratch: Path) -> Path:
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-    fetched = subprocess.run([*command, "--dest", scratch, f"{name}=={version}"], capture_output=True, text=True)
+    command += ["--dest", str(scratch), f"{name}=={version}"]
+    try:
+        fetched = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        pytest.skip(f"NOT RUN with {name} {version}, which pip could not fetch within {PATIENCE} s")
     if fetched.returncode:
         words = fetched.stderr.strip().splitlines() or ["no message"]
         pytest.skip(f"NOT RUN with {name} {version}, which pip could not fetch: {words[-1]}")

@@ -106,7 +106,8 @@ def begun(tmp_path: Path) -> Path:
         f"measure(request(Path({str(tmp_path)!r}), hangs=True), 60)"
     )
     asker = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
-    while not list((tmp_path / "runs").glob("*/*/cases.jsonl")):
+    # The file is there before the line in it is.
+    while not [path for path in (tmp_path / "runs").glob("*/*/cases.jsonl") if path.read_bytes().endswith(b"\n")]:
         assert asker.poll() is None
         time.sleep(0.05)
     os.killpg(asker.pid, signal.SIGKILL)

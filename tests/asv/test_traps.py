@@ -11,7 +11,7 @@ import pytest
 
 from fiabench.asv_plugin.view import read_views
 from fiabench.results.metrics import series
-from fiabench.results.rundir import CASES, Run, read_run
+from fiabench.results.rundir import Run, read_run
 from tests.asv.conftest import ALONE, SIMULATED, TWO, Clone
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -128,13 +128,13 @@ def test_interleaved_rounds_measure_afresh(clone: Clone, head: str, new_runs: Ca
 def test_an_interrupted_run_erases_nothing_and_is_gone_on_with(
     clone: Clone, head: str, new_runs: Callable[[], list[Run]]
 ) -> None:
-    slow = {"criterion": "fixed_time", "max_seconds": 2.5, "max_samples": 100_000, "warmup_max_seconds": 0.1}
+    slow = {"criterion": "fixed_time", "max_seconds": 5.0, "max_samples": 100_000, "warmup_max_seconds": 0.1}
     sweep = clone.write_sweep("slow", axes={"seq_len_q": [64, 96]}, sampling=slow)
     before = clone.results(head)
     command = ("run", f"{head}^!", "-b", ALONE)
 
     def one_case_is_done() -> bool:
-        return any((run.path / CASES).exists() for run in new_runs())
+        return any(run.lines for run in new_runs())
 
     clone.interrupt_asv(*command, when=one_case_is_done, FIABENCH_SWEEP=sweep)
     (broken,) = new_runs()

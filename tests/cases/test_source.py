@@ -40,10 +40,10 @@ BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
 def test_no_sweep_at_all(tmp_path: Path, content, place, found):
     path = tmp_path / "sweep.yaml"
     path.write_bytes(content)
-    started = time.monotonic()
+    started = time.process_time()  # the box may be busy
     with pytest.raises(InputError) as caught:
         load_sweep(path)
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
     (problem,) = caught.value.problems
     assert str(problem).startswith(f"{path}{place}")
     assert found in problem.found

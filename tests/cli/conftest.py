@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +41,12 @@ class Command:
 
     def ranks(self) -> list[psutil.Process]:
         """The rank processes that are alive, by rank."""
-        children = psutil.Process(self.process.pid).children(recursive=True)
-        ranks = [child for child in children if "fiabench.workers.rank" in child.cmdline()]
-        return sorted(ranks, key=lambda rank: int(rank.environ()["RANK"]))
+        ranks = {}
+        for child in psutil.Process(self.process.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):  # as of git, which is gone as soon as it has answered
+                if "fiabench.workers.rank" in child.cmdline():
+                    ranks[int(child.environ()["RANK"])] = child
+        return [ranks[rank] for rank in sorted(ranks)]
 
     def wait(self) -> tuple[int, str, str]:
         """Exit code, standard output and standard error."""

@@ -55,7 +55,7 @@ def test_a_killed_rank_costs_its_case_and_no_other(write_sweep: Any, start: Any,
 
 
 def test_a_rank_that_hangs_ends_at_the_deadline(write_sweep: Any, start: Any, tmp_path: Path) -> None:
-    sweep = write_sweep(sampling=LONG | {"max_seconds": 3.0, "deadline_seconds": 8.0})
+    sweep = write_sweep(sampling=LONG | {"max_seconds": 3.0, "deadline_seconds": 20.0})
     command = start("run", sweep, "--device", "cpu", "--out", tmp_path / "out", "--no-figures")
     until(lambda: len(lines_of(tmp_path / "out")) == 1)
     stopped = command.ranks()[0]
@@ -65,7 +65,7 @@ def test_a_rank_that_hangs_ends_at_the_deadline(write_sweep: Any, start: Any, tm
     lines = lines_of(tmp_path / "out")
     assert [line["status"] for line in lines] == ["unsettled", "timeout", "unsettled"]
     assert "no answer from rank 0" in lines[1]["reason"]
-    assert "within 8 s" in lines[1]["reason"]
+    assert "within 20 s" in lines[1]["reason"]
     assert not alive([stopped])
 
 
@@ -91,7 +91,7 @@ def test_a_rank_out_of_memory_is_told_from_other_errors(write_sweep: Any, start:
 def test_interrupting_keeps_what_is_done_and_resume_goes_on(
     how: signal.Signals, write_sweep: Any, start: Any, tmp_path: Path
 ) -> None:
-    sweep = write_sweep(sampling=LONG | {"max_seconds": 2.0})
+    sweep = write_sweep(sampling=LONG | {"max_seconds": 3.0})
     command = start("run", sweep, "--device", "cpu", "--out", tmp_path / "out", "--no-figures")
     until(lambda: len(lines_of(tmp_path / "out")) == 1)
     ranks = command.ranks()

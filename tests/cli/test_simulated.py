@@ -115,7 +115,7 @@ def test_a_run_with_other_constants_is_not_gone_on_with(finished: Path, capsys: 
 
 @pytest.mark.slow
 def test_planted_failures_cost_their_own_case_and_the_seed_the_rest(start: Any, tmp_path: Path) -> None:
-    sweep = write(tmp_path, sampling={"deadline_seconds": 3})
+    sweep = write(tmp_path, sampling={"deadline_seconds": 10})
     plants = (
         "hang=1@seq_len_q=25600@ulysses=2",
         "oom=1@seq_len_q=51200@ulysses=2",
@@ -132,7 +132,7 @@ def test_planted_failures_cost_their_own_case_and_the_seed_the_rest(start: Any, 
         (25600, 4): "wrong",
         (51200, 4): "ok",
     }
-    assert "the ranks' process within 3 s" in lines[25600, 2]["reason"]
+    assert "the ranks' process within 10 s" in lines[25600, 2]["reason"]
     assert lines[51200, 2]["reason"].startswith("rank 1: ")
     assert lines[25600, 4]["reason"].startswith("rank 3: ")
     assert all(line["timing"]["simulated"] for line in lines.values())

@@ -137,9 +137,8 @@ def browser(folder: Path) -> Iterator[Page]:
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     socket = None
     try:
-        with urlopen(f"http://127.0.0.1:{_port(profile / 'DevToolsActivePort', process)}/json/list") as answer:
-            (tab,) = (one for one in json.load(answer) if one["type"] == "page")
-        socket = websocket.create_connection(tab["webSocketDebuggerUrl"], timeout=90, suppress_origin=True)
+        socket = websocket.create_connection(_tab(profile / "DevToolsActivePort", process), timeout=90,
+                                             suppress_origin=True)  # fmt: skip
         yield Page(socket)
     finally:
         if socket is not None:
@@ -148,13 +147,17 @@ def browser(folder: Path) -> Iterator[Page]:
         process.wait(30)
 
 
-def _port(port: Path, process: subprocess.Popen[bytes]) -> int:
-    """Where the browser listens, which it writes into a file once it does."""
+def _tab(port: Path, process: subprocess.Popen[bytes]) -> str:
+    """The address of the tab. Into ``port`` the browser writes where it listens, perhaps before it has a tab."""
     deadline = time.monotonic() + 60
     while True:
         lines = port.read_text().split() if port.exists() else []
         if len(lines) == 2:
-            return int(lines[0])
+            with urlopen(f"http://127.0.0.1:{lines[0]}/json/list") as answer:
+                tabs = [one["webSocketDebuggerUrl"] for one in json.load(answer) if one["type"] == "page"]
+            if tabs:
+                (tab,) = tabs
+                return str(tab)
         assert process.poll() is None, "the browser ended by itself"
         assert time.monotonic() < deadline, "the browser does not listen"
         time.sleep(0.05)

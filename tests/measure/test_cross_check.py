@@ -119,8 +119,9 @@ def test_time_that_no_kernel_covers_shows_in_the_ratio():
 
     found = cross_check(Pipeline([Step("kernel", work)]), CpuDevice(0), Alone())
     assert found["kernels"][0]["name"] == "aten::mm"
-    assert found["measured_seconds"] >= 0.05
-    assert found["ratio"] < 0.5
+    # However long the product takes on a busy box: each iteration lasts longer than its kernels by the sleep.
+    assert found["measured_seconds"] - found["covered_seconds"] > 0.049
+    assert found["ratio"] == found["covered_seconds"] / found["measured_seconds"]
 
 
 def test_what_is_not_torchs_is_not_seen():

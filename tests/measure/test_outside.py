@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
-import statistics
+import time
 
 import pytest
 
 from fiabench.measure.build import build, unsupported
 from fiabench.measure.one import measure
 from fiabench.measure.sampling import Stopping
+from tests.measure.clock import TICK, SleepClock
 from tests.projects.test_loading import project
 from tests.ulysses.points import make_case
 from tests.ulysses.ranks import run_ranks
@@ -21,7 +22,6 @@ TWO, FIVE = (
 )
 PHASES = {"pack_in", "exchange_in", "unpack_in", "kernel", "pack_out", "exchange_out", "unpack_out", "end_to_end"}
 SLEEP = 0.05
-"""Seconds: many times what the tiny case's phases take."""
 
 
 def outcomes(groups, device, cases, projects, stopping=TWO):
@@ -112,19 +112,22 @@ def planted(tmp_path, *names):
     return {name: described("any_callable", path, f"planted_moves:{name}") for name in names}
 
 
+def on_a_sleep_clock(groups, device, cases, projects):
+    device = SleepClock(groups.rank)
+    time.sleep = device.sleep  # the project's too, in this process of its own
+    return outcomes(groups, device, cases, projects, FIVE)
+
+
 def test_time_spent_in_a_projects_code_is_found_in_its_phase(tmp_path):
     """Before the collectives of q, k and v, and after that of the output."""
     projects = planted(tmp_path, "plain", "functionally", "slow")
     cases = [(name, make_case(exchange=name, layout="BSND")) for name in projects]
-    for answer in run_ranks(2, outcomes, cases, projects, FIVE):
+    for answer in run_ranks(2, on_a_sleep_clock, cases, projects):
         for name, (status, reason, _, samples) in answer.items():
             assert status in ("ok", "unsettled"), (name, reason)
-            medians = {phase: statistics.median(seconds) for phase, seconds in samples.items()}
-            late = {phase for phase in PHASES if medians[phase] > 0.7 * SLEEP}
-            assert late == ({"pack_in", "unpack_out", "end_to_end"} if name == "slow" else set()), (name, medians)
-            if name == "slow":
-                assert 2.7 < medians["pack_in"] / SLEEP < 4
-                assert 0.9 < medians["unpack_out"] / SLEEP < 1.5
+            slept = {"pack_in": 3 * SLEEP, "unpack_out": SLEEP, "end_to_end": 4 * SLEEP} if name == "slow" else {}
+            for phase in PHASES:
+                assert samples[phase] == pytest.approx([slept.get(phase, 0.0)] * 5, abs=20 * TICK), (name, phase)
 
 
 def test_what_a_project_mixes_up_is_wrong_and_named(tmp_path):

@@ -24,6 +24,8 @@ from fiabench.ulysses.groups import RankGroups
 # milliseconds, and no thread of the tests' own process is lost on the way.
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["fiabench.measure.one", "fiabench.ops.fia", "fiabench.ops.sdpa", "pytest"])
+DYING_SECONDS = 1.0
+"""A rank that dies makes those that wait for it raise, and their word may come first: it is the one to be named."""
 _ROOT = str(Path(__file__).resolve().parents[2])
 
 
@@ -60,19 +62,23 @@ def run_ranks(world_size: int, function: Callable[..., Any], *arguments: Any, se
 
 def _collect(pipes: list[Connection], deadline: float) -> list[Any]:
     answers: dict[int, Any] = {}
+    raised = ""
     while len(answers) < len(pipes):
         waiting = [pipe for rank, pipe in enumerate(pipes) if rank not in answers]
         ready = wait(waiting, max(0.0, deadline - time.monotonic()))
         if not ready:
-            raise RankFailed(f"no answer from rank {[pipes.index(pipe) for pipe in waiting]}")
+            raise RankFailed(raised or f"no answer from rank {[pipes.index(pipe) for pipe in waiting]}")
         for pipe in ready:
             rank = pipes.index(pipe)
             try:
                 answers[rank], error = pipe.recv()
             except EOFError:
                 raise RankFailed(f"rank {rank} died") from None
-            if error:
-                raise RankFailed(f"rank {rank} raised\n{error}")
+            if error and not raised:
+                raised = f"rank {rank} raised\n{error}"
+                deadline = min(deadline, time.monotonic() + DYING_SECONDS)
+    if raised:
+        raise RankFailed(raised)
     return [answers[rank] for rank in range(len(pipes))]
 
 

@@ -83,14 +83,14 @@ def test_ranks_beyond_a_cases_world_take_no_part():
 def late_to_the_barrier(groups, device):
     if groups.rank == 1:
         time.sleep(0.3)
-    start = time.perf_counter()
+    entered = time.monotonic()  # the same on all ranks of a box
     groups.barrier()
-    return time.perf_counter() - start
+    return entered, time.monotonic()
 
 
 def test_a_barrier_waits_for_the_last():
-    early, late = run_ranks(2, late_to_the_barrier)
-    assert early > 4 * late
+    entered, left = zip(*run_ranks(2, late_to_the_barrier))
+    assert min(left) >= max(entered)
 
 
 def fail_on_rank_1(groups, device, how):
@@ -109,4 +109,4 @@ def test_the_helper_names_the_rank_that_failed_and_leaves_no_process(how, words)
     with pytest.raises(RankFailed, match=f"(?s){words}"):
         run_ranks(2, fail_on_rank_1, how, seconds=3 if how == "hang" else 30)
     server = psutil.Process(forkserver._forkserver._forkserver_pid)
-    assert not [child for child in server.children() if child.status() != psutil.STATUS_ZOMBIE]
+    assert not server.children()
