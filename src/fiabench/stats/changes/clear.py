@@ -1,9 +1,10 @@
-"""Steps of short series that are clear beyond any noise: all of them at once, early ones and those that are undone.
+"""Steps that are clear beyond any noise: all of them at once, early ones and those that are undone.
 
-A forward search finds one step after the other and judges each by what it adds, for which a dozen values are too few,
-and a level that comes back hides from it. Here the best division into levels is taken as a whole, by least squares, and
-each level has to earn more than the steps that slow noise makes: so much that hardly a series of any kind of noise has
-one, and that only steps of many times the noise have it.
+A forward search finds one step after the other and judges each by what it adds, for which a dozen values are too few.
+A level that comes back hides from it, and so do several steps, which slow noise or a drift explains as well as one or
+two of them do. Here the best division into levels is taken as a whole, by least squares, and each level has to earn
+more than the steps that slow noise makes: so much that hardly a series of any kind of noise has one, and that only
+steps of many times the noise have it.
 """
 
 from __future__ import annotations
@@ -19,18 +20,23 @@ from fiabench.stats.changes.described import Size
 from fiabench.stats.changes.found import THRESHOLD, Change, Detection
 from fiabench.stats.changes.given import Given
 
-LONGEST = 48
-"""Longer series have values enough for a step to be judged by itself."""
-_MOST = 5
+_SHORT = 48
+"""Longer series have values enough for a step to be judged by itself; what is clear in them is only added."""
+_MOST = 8
 """Steps that are looked for."""
 _EXACT = 1e-9
 """Of the sum of squares: with less than this left, nothing is."""
-_COUNTS = (8, 12, 16, 24, 32, 48)
-_PRICES = (10.4, 12.4, 14.7, 18.2, 21.0, 26.0)
+_COUNTS = (8, 12, 16, 24, 32, 48, 60, 100, 200, 320)
+_PRICES = (10.4, 12.4, 14.7, 18.2, 21.0, 26.0, 38.0, 49.0, 69.0, 87.0)
 """Nats that a step has to gain among so many values: about 1 % of simulated series without a step have one that gains
 more where neighbours are correlated at 0.7, far fewer with the other kinds of noise of docs/detector.md. Slow noise has
 the more levels the longer it is watched. The levels of sessions alone are told from steps by nothing but their
-identity."""
+identity. Beyond _SHORT values hardly any has one, as another search has had its say."""
+_TOGETHER = 0.85
+"""Of its price, that each of several steps has to gain together with the others in a longer series: what is left beside
+one of them is large, and the gain of all of them less than the sum of what each gains beside the others."""
+_OF_A_LINE = 0.3
+"""Of its price, that a step has to gain over a straight line through the levels beside it: a drift has steps, too."""
 _COMPATIBLE = 2.0
 """Nats: where a step can be moved for less, it may have begun there too (95 %)."""
 _QUANTILE = 2.0
@@ -68,7 +74,7 @@ def price(count: int) -> float:
 
 
 def clear_steps(logs: np.ndarray) -> list[ClearStep]:
-    """The steps of ``logs`` [n], n up to LONGEST, oldest first, and of the newest value a step where it stands out.
+    """The steps of ``logs`` [n], oldest first, and of a short series' newest value a step where it stands out.
 
     Levels hold for two values or more, of which one run that went wrong does not make one. Only the first may be one
     value, where it is the lowest: what disturbs a run makes it slower, and where one is far above both its neighbours
@@ -87,7 +93,9 @@ def _without_spikes(logs: np.ndarray) -> np.ndarray:
     if not usual:
         return np.arange(logs.size)
     above = np.round(np.minimum(apart[:-1], -apart[1:]) / usual, 6)  # a factor on all of them must not decide
-    far = np.flatnonzero(above > _SPIKE)
+    same = _EXACT * float(np.ptp(logs))
+    # What comes again is one of the values that a series on a grid takes, and nothing that disturbed a run.
+    far = np.array([i for i in np.flatnonzero(above > _SPIKE) if (abs(logs - logs[i + 1]) <= same).sum() == 1], int)
     most = logs.size // _VALUES_TO_SPIKE
     return np.delete(np.arange(logs.size), 1 + far[np.argsort(-above[far], kind="stable")[:most]])
 
@@ -100,7 +108,7 @@ def _clear_steps(logs: np.ndarray) -> list[ClearStep]:
     floor = _EXACT * total
     cuts = _best_cuts(logs, costs, floor)
     steps = [_step(logs, costs, cuts, place, floor) for place in range(len(cuts))]
-    return [*steps, *_newest(logs, costs, cuts, floor)]
+    return steps if logs.size > _SHORT else [*steps, *_newest(logs, costs, cuts, floor)]
 
 
 def _costs(logs: np.ndarray) -> np.ndarray:
@@ -133,7 +141,8 @@ def _best_cuts(logs: np.ndarray, costs: np.ndarray, floor: float) -> list[int]:
         best = candidates.min(axis=0)
         values.append(best[count])
     gains = [-0.5 * count * math.log(max(value, floor)) if math.isfinite(value) else -math.inf for value in values]
-    most = max(range(len(gains)), key=lambda steps: gains[steps] - steps * price(count))
+    each = price(count) * (_TOGETHER if count > _SHORT else 1.0)
+    most = max(range(len(gains)), key=lambda steps: gains[steps] - steps * each)
     cuts, end = [], count
     for step in range(most - 1, -1, -1):
         end = int(came_from[step][end])
@@ -157,7 +166,15 @@ def _step(logs: np.ndarray, costs: np.ndarray, cuts: Sequence[int], place: int, 
     freedom = max(logs.size - len(cuts) - 1, 1)
     spread = math.sqrt(left / freedom * (1 / (cut - begin) + 1 / (end - cut)))
     size = float(logs[cut:end].mean() - logs[begin:cut].mean())
-    return ClearStep(cut, first, size, _QUANTILE * spread, nats(float(costs[begin, end])) / price(logs.size))
+    gain = min(nats(float(costs[begin, end])), nats(_beside_a_line(logs[begin:end])) / _OF_A_LINE)
+    return ClearStep(cut, first, size, _QUANTILE * spread, gain / price(logs.size))
+
+
+def _beside_a_line(values: np.ndarray) -> float:
+    """The sum of squares of ``values`` around the straight line that fits them best."""
+    time = np.arange(values.size) - (values.size - 1) / 2
+    apart = values - values.mean()
+    return max(0.0, float(apart @ apart - (time @ apart) ** 2 / (time @ time)))
 
 
 def _newest(logs: np.ndarray, costs: np.ndarray, cuts: Sequence[int], floor: float) -> list[ClearStep]:
@@ -169,19 +186,29 @@ def _newest(logs: np.ndarray, costs: np.ndarray, cuts: Sequence[int], floor: flo
     return [replace(found, first=last, score=min(found.score, _ALONE))]
 
 
-def with_clear_steps(found: Detection, one: Given, fresh: int, worth: float) -> Detection:
-    """``found`` of ``one`` with the clear steps, which stand in the place of those that were found beside them.
+def with_clear_steps(found: Detection, one: Given, fresh: int, worth: float, too_wild: str) -> Detection:
+    """``found`` of ``one`` with the clear steps. In a short series they stand in the place of those that were found
+    beside them; in a longer one they are added to what is flagged.
 
-    Steps with no more than ``fresh`` values after them are suspects, from a score of ``worth`` on.
+    Steps with no more than ``fresh`` values after them are suspects, from a score of ``worth`` on. ``too_wild`` is why
+    a longer series is not judged whose levels are clear, and may be those of sessions that nobody told.
     """
-    if found.abstains or not np.ptp(one.logs):
+    short = one.logs.size <= _SHORT
+    if found.abstains or not (short or _may_be_clear(one.logs)):
         return found
     steps = clear_steps(one.logs)
     changes = [_change(one, step, steps, fresh) for step in steps]
-    new = [change for change in changes if change.score >= worth]
     flagged = [change.index for change in found.flags]
-    # What is less than clear says nothing where something is flagged.
-    new = [change for change in new if change.score >= THRESHOLD or not _near(one, change.index, flagged)]
+    if short:
+        # What is less than clear says nothing where something is flagged.
+        new = [change for change in changes if change.score >= THRESHOLD or not _near(one, change.index, flagged)]
+        new = [change for change in new if change.score >= worth]
+    else:
+        new = [change for change in changes if change.score >= THRESHOLD and not _near(one, change.index, flagged)]
+        if not new:
+            return found
+        if not one.sessions:
+            return found if flagged else Detection((), found.candidates, (), too_wild, None)
     indices = [change.index for change in new]
     kept = [change for change in found.candidates if not _near(one, change.index, indices)]
     candidates = tuple(sorted([*kept, *new], key=lambda change: change.index))
@@ -203,7 +230,7 @@ def _near(one: Given, index: int, others: Sequence[int]) -> bool:
 def _change(one: Given, step: ClearStep, steps: Sequence[ClearStep], fresh: int) -> Change:
     size = Size(step.size, step.size - step.error, step.size + step.error, step.first)
     others = [other.index for other in steps if other.index != step.index and other.score >= THRESHOLD]
-    kept = step.score >= THRESHOLD and size.certain(one.errors, step.index, others) and not _between(one, step.index)
+    kept = step.score >= THRESHOLD and size.certain(one.errors, step.index, others) and not _between(one, step)
     return Change(
         index=int(one.places[step.index]),
         magnitude=math.expm1(size.size),
@@ -215,11 +242,23 @@ def _change(one: Given, step: ClearStep, steps: Sequence[ClearStep], fresh: int)
     )
 
 
-def _between(one: Given, index: int) -> bool:
-    """Whether another session of several values begins at ``index``, or one ends."""
-    if not one.sessions or one.sessions[index - 1] == one.sessions[index]:
-        return False
-    return max(one.sessions.count(one.sessions[index - 1]), one.sessions.count(one.sessions[index])) > 1
+def _between(one: Given, step: ClearStep) -> bool:
+    """Whether another session of several values begins where the step may have begun, or one ends."""
+    for index in range(step.first, step.index + 1) if one.sessions else ():
+        before, after = one.sessions[index - 1], one.sessions[index]
+        if before != after and max(one.sessions.count(before), one.sessions.count(after)) > 1:
+            return True
+    return False
+
+
+def _may_be_clear(logs: np.ndarray) -> bool:
+    """Whether levels can explain so much of a longer series that a step is clear: quickly told, for hardly any is so.
+
+    What neighbours differ by, but for the largest differences, is what levels leave.
+    """
+    apart = np.sort(np.diff(logs) ** 2)[:-_MOST].mean() / 2
+    left = max(float(apart), _EXACT * float(logs.var()))
+    return float(logs.var()) > left * math.exp(price(logs.size) / logs.size)
 
 
 def _visible(logs: np.ndarray, steps: Sequence[ClearStep]) -> float:

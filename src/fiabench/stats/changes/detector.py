@@ -97,10 +97,7 @@ def _parts(one: Given, begins: Sequence[int]) -> list[Given]:
 
 def _whole(one: Given, begins: Sequence[int], answers: Sequence[Detection]) -> Detection:
     """What was found in a series, by what was found in its windows."""
-    if len(begins) > 1:
-        return _of_windows(one, begins, answers)
-    short = FEWEST <= one.logs.size <= clear.LONGEST
-    return clear.with_clear_steps(answers[0], one, FRESH, WORTH) if short else answers[0]
+    return _of_windows(one, begins, answers) if len(begins) > 1 else answers[0]
 
 
 def _chance(score: float) -> float:
@@ -149,12 +146,14 @@ def _name(one: Given) -> str:
 
 def _judge(batch: Sequence[Given]) -> list[Detection]:
     """Series of one length and one layout of sessions."""
-    nothing = [_not_judged(one) for one in batch]
-    judged = iter(_judge_moving([one for one, found in zip(batch, nothing) if found is None]))
-    return [found or next(judged) for found in nothing]
+    answers = [_not_judged(one) for one in batch]
+    moving = [place for place, answer in enumerate(answers) if answer is None]
+    for place, found in zip(moving, _search([batch[place] for place in moving])):
+        answers[place] = clear.with_clear_steps(found, batch[place], FRESH, WORTH, WILD)
+    return [answer for answer in answers if answer is not None]
 
 
-def _judge_moving(batch: Sequence[Given]) -> list[Detection]:
+def _search(batch: Sequence[Given]) -> list[Detection]:
     """Series that are no shorter than FEWEST and not constant."""
     if not batch:
         return []
