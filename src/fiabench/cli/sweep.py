@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -21,14 +20,14 @@ from fiabench.cases.filters import parse_filters
 from fiabench.cases.load import load_sweep
 from fiabench.cases.quantities import parse_duration
 from fiabench.cli import comparing, planning, predicting, running
-from fiabench.cli.checkout import ROOT, find_sweep, sweep_names
-from fiabench.cli.ending import FOUND, INTERRUPTED, OK, SOME_FAILED, run_command
+from fiabench.cli.checkout import find_sweep, sweep_names
+from fiabench.cli.ending import INTERRUPTED, run_command
+from fiabench.cli.finishing import draw, finish
 from fiabench.cli.projects import place
 from fiabench.cli.table import console, headline, print_run
 from fiabench.results import export as exports
-from fiabench.results.claims import BROKEN, verdicts
 from fiabench.results.measurement import Measurement
-from fiabench.results.rundir import Run, read_run
+from fiabench.results.rundir import read_run
 from fiabench.simulation.effects import FORMS
 from fiabench.simulation.spec import PREFIX, allowed, load_spec
 from fiabench.workers.machine import guess_machine
@@ -255,15 +254,7 @@ def run(
             f"The budget is used up: {work.left} measurements are left; go on with: run --resume {directory.path}",
             soft_wrap=True,
         )
-    finished = read_run(directory.path)
-    if not as_json:
-        print_run(console(), finished)
-    if figures:
-        _draw(notes, finished)
-    notes.print(f"run directory: {directory.path}", soft_wrap=True)
-    if any(measurement.failed for measurement in finished.measurements):
-        return SOME_FAILED
-    return FOUND if any(verdict.verdict == BROKEN for verdict in verdicts(finished)) else OK
+    return finish(read_run(directory.path), notes, as_json, figures)
 
 
 @commands.command()
@@ -309,22 +300,7 @@ def export(directory: Path, form: str, out: Path | None) -> None:
 @_run_argument
 def plot(directory: Path) -> None:
     """Draws every figure of plots/ into the run directory DIR, as SVG and PNG."""
-    _draw(console(), read_run(directory))
-
-
-def _draw(out: Console, drawn_run: Run) -> None:
-    from fiabench.figures import draw_all  # matplotlib takes half a second that no other command should pay
-
-    folder = drawn_run.path / "figures"
-    with out.status("drawing the figures"):
-        drawings = draw_all(drawn_run, ROOT / "plots", folder)
-    if names := [drawn.name for drawn in drawings if drawn.paths]:
-        out.print(f"figures: {', '.join(names)} in {folder}", soft_wrap=True, markup=False)
-    for drawn in drawings:
-        if not drawn.paths:
-            out.print(
-                f"{drawn.name}: {drawn.reason}", style="red" if drawn.failed else "dim", soft_wrap=True, markup=False
-            )
+    draw(console(), read_run(directory))
 
 
 commands.add_command(comparing.compare)
