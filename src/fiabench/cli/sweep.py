@@ -21,7 +21,7 @@ from fiabench.cases.load import load_sweep
 from fiabench.cases.quantities import parse_duration
 from fiabench.cli import comparing, planning, predicting, running
 from fiabench.cli.checkout import find_sweep, sweep_names
-from fiabench.cli.ending import INTERRUPTED, run_command
+from fiabench.cli.ending import INTERRUPTED, interruptible, run_command
 from fiabench.cli.finishing import draw, finish
 from fiabench.cli.projects import place
 from fiabench.cli.table import console, headline, print_run
@@ -243,7 +243,8 @@ def run(
             directory, machine, work = running.start(loaded, options, out)
     each: Callable[[Measurement], None] = running.write_json_line if as_json else lambda measurement: None
     try:
-        running.measure_cases(directory, machine, work, notes, each)
+        with interruptible():
+            running.measure_cases(directory, machine, work, notes, each)
     except KeyboardInterrupt:
         notes.print(
             f"\nInterrupted. Finished cases are kept; go on with: run --resume {directory.path}", soft_wrap=True
