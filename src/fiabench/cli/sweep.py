@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -19,7 +18,7 @@ from fiabench.cases.expand import LeftOut, expand
 from fiabench.cases.filters import parse_filters
 from fiabench.cases.load import load_sweep
 from fiabench.cases.quantities import parse_duration
-from fiabench.cli import comparing, planning, predicting, running
+from fiabench.cli import comparing, launched, planning, predicting, running
 from fiabench.cli.checkout import find_sweep, sweep_names
 from fiabench.cli.ending import INTERRUPTED, interruptible, run_command
 from fiabench.cli.finishing import draw, finish
@@ -32,8 +31,6 @@ from fiabench.simulation.effects import FORMS
 from fiabench.simulation.spec import PREFIX, allowed, load_spec
 from fiabench.workers.machine import guess_machine
 
-_TORCHRUN = "TORCHELASTIC_RUN_ID"
-"""Set by torchrun in the processes that it starts; there, each of them becomes a rank."""
 _LOOKING = "asking torch for the device"
 _SHOW_PROGRESS_FROM = 250_000
 """Points whose planning takes two seconds or more."""
@@ -210,33 +207,23 @@ def run(
     as_json: bool,
 ) -> int:
     """Measures SWEEP (a path or a name) into a run directory, and prints its tables."""
-    if _TORCHRUN in os.environ:
-        if device.startswith(PREFIX):
-            raise InputError.plain(f"--device {device}: needs no torchrun; allowed there: auto, npu, cuda, cpu")
-        os.execv(sys.executable, [sys.executable, "-m", "fiabench.torchrun", *sys.argv[2:]])
+    if resume is None and sweep is None:
+        raise InputError.plain("run: found no SWEEP; allowed: a path or a name (see `list`), or --resume DIR")
+    if resume is not None and any(
+        (sweep, profile, filters, out, peak_tflops, projects, plants, seed, sessions > 1, cross_check)
+    ):
+        raise InputError.plain(
+            "--resume takes the sweep and its options from the run; give the directory alone, or a --budget"
+        )
+    if launched.by_torchrun():
+        launched.become_rank(click.get_current_context().params)
     notes = console(stderr=True)
     if resume is not None:
-        if (
-            sweep
-            or profile
-            or filters
-            or out
-            or peak_tflops
-            or projects
-            or plants
-            or seed
-            or sessions > 1
-            or cross_check
-        ):
-            raise InputError.plain(
-                "--resume takes the sweep and its options from the run; give the directory alone, or a --budget"
-            )
         with notes.status(_LOOKING):
             directory, machine, work, before = running.resume(resume, budget)
         notes.print(f"{len(before.lines)} measurements are there, {work.left} to go")
-    elif sweep is None:
-        raise InputError.plain("run: found no SWEEP; allowed: a path or a name (see `list`), or --resume DIR")
     else:
+        assert sweep is not None
         loaded = place(load_sweep(find_sweep(sweep), profile), projects)
         options = running.Options(device, filters, peak_tflops, plants, seed, sessions, budget, cross_check or "")
         with notes.status(_LOOKING):
