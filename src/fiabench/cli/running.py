@@ -20,7 +20,6 @@ from fiabench.cases.expand import LeftOut, expand
 from fiabench.cases.filters import parse_filters
 from fiabench.cases.sweep import Sweep
 from fiabench.cli.checkout import ROOT
-from fiabench.cli.ending import interruptible
 from fiabench.cli.progress import RunProgress
 from fiabench.cli.work import Work
 from fiabench.results.environment import environment, now
@@ -31,6 +30,7 @@ from fiabench.simulation.effects import check_ranks, parse_effects
 from fiabench.simulation.spec import PREFIX, allowed
 from fiabench.workers.budget import Budget
 from fiabench.workers.coordinator import Coordinator
+from fiabench.workers.group import StandingRanks
 from fiabench.workers.machine import Machine, find_machine, simulated_machine
 
 _BYTES_A_CASE = 256 * 2**10
@@ -172,20 +172,24 @@ def _require_room(path: Path, cases: int) -> None:
 
 
 def measure_cases(
-    directory: RunDirectory, machine: Machine, work: Work, out: Console, each: Callable[[Measurement], None]
+    directory: RunDirectory,
+    machine: Machine,
+    work: Work,
+    out: Console,
+    each: Callable[[Measurement], None],
+    ranks: StandingRanks | None = None,
 ) -> None:
     """Does ``work`` into ``directory``, one session after the other, so that an interrupted run has whole ones.
 
     Within a budget some of it may stay undone, and the run unfinished. Shows progress on ``out`` and hands each
-    measurement to ``each``.
+    measurement to ``each``. ``ranks`` are there already; without them each group is started.
     """
     header = directory.header
     peak, seconds = header["environment"]["peak"], header["options"]["budget"]
     flops, budget = peak["flops"] if peak else {}, Budget(seconds) if seconds else None
     cross_check = header["options"].get("cross_check", "")
     with (
-        interruptible(),
-        Coordinator(machine, header["sweep"], directory.path / LOGS, flops, budget, cross_check) as coordinator,
+        Coordinator(machine, header["sweep"], directory.path / LOGS, flops, budget, cross_check, ranks) as coordinator,
         RunProgress(out, coordinator) as progress,
     ):
         for session in range(work.sessions):

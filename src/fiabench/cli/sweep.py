@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -20,21 +18,19 @@ from fiabench.cases.expand import LeftOut, expand
 from fiabench.cases.filters import parse_filters
 from fiabench.cases.load import load_sweep
 from fiabench.cases.quantities import parse_duration
-from fiabench.cli import comparing, planning, predicting, running
-from fiabench.cli.checkout import ROOT, find_sweep, sweep_names
-from fiabench.cli.ending import FOUND, INTERRUPTED, OK, SOME_FAILED, run_command
+from fiabench.cli import comparing, launched, planning, predicting, running
+from fiabench.cli.checkout import find_sweep, sweep_names
+from fiabench.cli.ending import INTERRUPTED, interruptible, run_command
+from fiabench.cli.finishing import draw, finish
 from fiabench.cli.projects import place
 from fiabench.cli.table import console, headline, print_run
 from fiabench.results import export as exports
-from fiabench.results.claims import BROKEN, verdicts
 from fiabench.results.measurement import Measurement
-from fiabench.results.rundir import Run, read_run
+from fiabench.results.rundir import read_run
 from fiabench.simulation.effects import FORMS
 from fiabench.simulation.spec import PREFIX, allowed, load_spec
 from fiabench.workers.machine import guess_machine
 
-_TORCHRUN = "TORCHELASTIC_RUN_ID"
-"""Set by torchrun in the processes that it starts; there, each of them becomes a rank."""
 _LOOKING = "asking torch for the device"
 _SHOW_PROGRESS_FROM = 250_000
 """Points whose planning takes two seconds or more."""
@@ -211,40 +207,31 @@ def run(
     as_json: bool,
 ) -> int:
     """Measures SWEEP (a path or a name) into a run directory, and prints its tables."""
-    if _TORCHRUN in os.environ:
-        if device.startswith(PREFIX):
-            raise InputError.plain(f"--device {device}: needs no torchrun; allowed there: auto, npu, cuda, cpu")
-        os.execv(sys.executable, [sys.executable, "-m", "fiabench.torchrun", *sys.argv[2:]])
+    if resume is None and sweep is None:
+        raise InputError.plain("run: found no SWEEP; allowed: a path or a name (see `list`), or --resume DIR")
+    if resume is not None and any(
+        (sweep, profile, filters, out, peak_tflops, projects, plants, seed, sessions > 1, cross_check)
+    ):
+        raise InputError.plain(
+            "--resume takes the sweep and its options from the run; give the directory alone, or a --budget"
+        )
+    if launched.by_torchrun():
+        launched.become_rank(click.get_current_context().params)
     notes = console(stderr=True)
     if resume is not None:
-        if (
-            sweep
-            or profile
-            or filters
-            or out
-            or peak_tflops
-            or projects
-            or plants
-            or seed
-            or sessions > 1
-            or cross_check
-        ):
-            raise InputError.plain(
-                "--resume takes the sweep and its options from the run; give the directory alone, or a --budget"
-            )
         with notes.status(_LOOKING):
             directory, machine, work, before = running.resume(resume, budget)
         notes.print(f"{len(before.lines)} measurements are there, {work.left} to go")
-    elif sweep is None:
-        raise InputError.plain("run: found no SWEEP; allowed: a path or a name (see `list`), or --resume DIR")
     else:
+        assert sweep is not None
         loaded = place(load_sweep(find_sweep(sweep), profile), projects)
         options = running.Options(device, filters, peak_tflops, plants, seed, sessions, budget, cross_check or "")
         with notes.status(_LOOKING):
             directory, machine, work = running.start(loaded, options, out)
     each: Callable[[Measurement], None] = running.write_json_line if as_json else lambda measurement: None
     try:
-        running.measure_cases(directory, machine, work, notes, each)
+        with interruptible():
+            running.measure_cases(directory, machine, work, notes, each)
     except KeyboardInterrupt:
         notes.print(
             f"\nInterrupted. Finished cases are kept; go on with: run --resume {directory.path}", soft_wrap=True
@@ -255,15 +242,7 @@ def run(
             f"The budget is used up: {work.left} measurements are left; go on with: run --resume {directory.path}",
             soft_wrap=True,
         )
-    finished = read_run(directory.path)
-    if not as_json:
-        print_run(console(), finished)
-    if figures:
-        _draw(notes, finished)
-    notes.print(f"run directory: {directory.path}", soft_wrap=True)
-    if any(measurement.failed for measurement in finished.measurements):
-        return SOME_FAILED
-    return FOUND if any(verdict.verdict == BROKEN for verdict in verdicts(finished)) else OK
+    return finish(read_run(directory.path), notes, as_json, figures)
 
 
 @commands.command()
@@ -309,22 +288,7 @@ def export(directory: Path, form: str, out: Path | None) -> None:
 @_run_argument
 def plot(directory: Path) -> None:
     """Draws every figure of plots/ into the run directory DIR, as SVG and PNG."""
-    _draw(console(), read_run(directory))
-
-
-def _draw(out: Console, drawn_run: Run) -> None:
-    from fiabench.figures import draw_all  # matplotlib takes half a second that no other command should pay
-
-    folder = drawn_run.path / "figures"
-    with out.status("drawing the figures"):
-        drawings = draw_all(drawn_run, ROOT / "plots", folder)
-    if names := [drawn.name for drawn in drawings if drawn.paths]:
-        out.print(f"figures: {', '.join(names)} in {folder}", soft_wrap=True, markup=False)
-    for drawn in drawings:
-        if not drawn.paths:
-            out.print(
-                f"{drawn.name}: {drawn.reason}", style="red" if drawn.failed else "dim", soft_wrap=True, markup=False
-            )
+    draw(console(), read_run(directory))
 
 
 commands.add_command(comparing.compare)

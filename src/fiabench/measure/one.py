@@ -28,8 +28,13 @@ class Groups(Together, Protocol):
 
     rank: int
 
+    @property
+    def takes_part(self) -> bool:
+        """Whether this rank is one of the case's, and not beside them in a larger world."""
+        ...
+
     def make(self, case: Case) -> None:
-        """Makes every group that ``case`` needs."""
+        """Makes every group that ``case`` needs, with ranks that take no part."""
         ...
 
 
@@ -65,6 +70,8 @@ def measure(
         return Outcome("unsupported", reason)
     started = device.now()
     groups.make(case)
+    if not groups.takes_part:
+        return Outcome("unsupported", "takes no part")
     made = device.now()
     device.reset_peak_memory()
     rank = groups.rank % case.sequence_ranks

@@ -13,6 +13,8 @@ from fiabench.simulation.world import World
 class SimulatedGroups:
     """The groups of one rank of ``world``."""
 
+    takes_part = True
+
     def __init__(self, world: World, device: SimulatedDevice) -> None:
         self.rank = device.rank
         self._world = world

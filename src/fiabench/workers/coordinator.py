@@ -12,7 +12,7 @@ from fiabench.cases.case import Case
 from fiabench.cases.variables import Variables, in_words
 from fiabench.results.measurement import Measurement
 from fiabench.workers.budget import START_SECONDS, Budget, Cost, limited
-from fiabench.workers.group import GroupFailure, RankGroup, SimulatedGroup
+from fiabench.workers.group import GroupFailure, RankGroup, Ranks, SimulatedGroup, StandingRanks
 from fiabench.workers.machine import Machine
 from fiabench.workers.merge import merge, unmeasured
 
@@ -37,7 +37,8 @@ class Coordinator:
     """Measures cases on ``machine``. ``sweep`` is the resolved one of the run, ``logs`` takes the ranks' output.
 
     ``budget`` is the time that all of them may take; None for as long as they need. ``cross_check`` is how each is
-    looked at once more, as :func:`fiabench.measure.one.measure` has it.
+    looked at once more, as :func:`fiabench.measure.one.measure` has it. ``ranks`` are there already, and stay; without
+    them each group is started when its first case comes.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Coordinator:
         peak_flops: dict[str, float],
         budget: Budget | None = None,
         cross_check: str = "",
+        ranks: StandingRanks | None = None,
     ) -> None:
         self._machine = machine
         self._projects = sweep.get("projects", {})
@@ -59,7 +61,8 @@ class Coordinator:
         self._cross_check = cross_check
         self._logs = logs
         self._peak_flops = peak_flops
-        self._group: RankGroup | None = None
+        self._ranks = ranks
+        self._group: Ranks | None = None
         self._joined = 0.0
         self._pace = 1.0
         self._paced = False
@@ -143,6 +146,8 @@ class Coordinator:
         """The measurement of a case that is not to be tried here; None for one that is."""
         if case.variables and self.simulated:
             return unmeasured(case, self._machine, "unsupported", _NO_VARIABLES)
+        if self._ranks and (lacking := self._ranks.lacking(case)):
+            return unmeasured(case, self._machine, "unsupported", lacking)
         misfit = self._machine.misfit(case)
         return unmeasured(case, self._machine, "does_not_fit", misfit) if misfit else None
 
@@ -174,14 +179,14 @@ class Coordinator:
         resolved = case._replace(threads=self._machine.threads(case))
         patience = _DEADLINE_BASE + _DEADLINE_FACTOR * self._pace * self.estimate(case)
         deadline = self._deadline or min(patience, _DEADLINE_MOST)
-        command = {"case": resolved.as_dict(), "stopping": self._limits, "projects": self._projects}
+        command = {"id": case.id, "case": resolved.as_dict(), "stopping": self._limits, "projects": self._projects}
         if self._cross_check:
             command["cross_check"] = self._cross_check
         if self._machine.spec:
             command |= {"simulation": self._machine.facts["simulation"], "session": self._simulated_session}
         return command, deadline
 
-    def _group_for(self, case: Case) -> RankGroup:
+    def _group_for(self, case: Case) -> Ranks:
         """The running group where it has the right size and variables, else a fresh one."""
         wanted = case.world_size, case.variables
         if self._group and not self._group.hosts(*wanted, self._machine.threads(case)):
@@ -198,7 +203,9 @@ class Coordinator:
             del self._failed_starts[wanted]
         return self._group
 
-    def _start(self, case: Case) -> RankGroup:
+    def _start(self, case: Case) -> Ranks:
+        if self._ranks:
+            return self._ranks
         if self._machine.spec:
             return SimulatedGroup(self._machine.device, self._logs)
         threads = self._machine.threads(case)

@@ -11,10 +11,11 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import psutil
 
+from fiabench.cases.case import Case
 from fiabench.cases.variables import Variables
 from fiabench.workers.child import child_environment
 from fiabench.workers.protocol import PARENT, REPLY_FD, decode, encode
@@ -36,6 +37,46 @@ class GroupFailure(Exception):
         super().__init__(reason)
         self.status = status
         self.reason = reason
+
+
+class Ranks(Protocol):
+    """What the coordinator needs of ranks that it asks together."""
+
+    cores: list[list[int] | None]
+    """By rank the cores that it is bound to, None where it is not."""
+
+    @property
+    def pids(self) -> list[int]:
+        """The process ids, by rank."""
+        ...
+
+    def hosts(self, world_size: int, variables: Variables, threads: int) -> bool:
+        """Whether they can run such a case, or others have to be started for it."""
+        ...
+
+    def join(self) -> float:
+        """Lets the ranks meet; returns the seconds since they were started. Raises GroupFailure."""
+        ...
+
+    def ask(self, command: dict[str, Any], seconds: float) -> list[dict[str, Any]]:
+        """Every rank's answer to ``command``, by rank, within ``seconds``. Raises GroupFailure."""
+        ...
+
+    def close(self) -> None:
+        """Ends the ranks in peace."""
+        ...
+
+    def kill(self) -> None:
+        """Ends the ranks at once."""
+        ...
+
+
+class StandingRanks(Ranks, Protocol):
+    """Ranks that somebody else started: there are no others for what they cannot run."""
+
+    def lacking(self, case: Case) -> str:
+        """What ``case`` needs that they have not; empty where they can run it."""
+        ...
 
 
 class _Rank(NamedTuple):

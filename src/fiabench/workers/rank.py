@@ -49,9 +49,7 @@ def main() -> None:
         gc.collect()
         gc.freeze()
         for command in commands:
-            outcome = run_case(command, device, groups)
-            created = {"seconds": groups.creation_seconds, "bytes": groups.creation_bytes}
-            reply({"outcome": asdict(outcome), "groups": created})
+            reply(answer(command, device, groups))
         dist.destroy_process_group()
 
 
@@ -70,6 +68,15 @@ def _join(rank: int, world_size: int, device: Device, commands: Iterator[dict[st
         reply({"port": store.port})
     dist.init_process_group("gloo", store=store, rank=rank, world_size=world_size, timeout=GROUP_TIMEOUT)
     return RankGroups(device, world_size)
+
+
+def answer(command: dict[str, Any], device: Device, groups: RankGroups) -> dict[str, Any]:
+    """Runs a case; its outcome, and what ``groups`` took to make so far."""
+    outcome = run_case(command, device, groups)
+    return {
+        "outcome": asdict(outcome),
+        "groups": {"seconds": groups.creation_seconds, "bytes": groups.creation_bytes},
+    }
 
 
 def run_case(command: dict[str, Any], device: Any, groups: Any, measure: Callable[..., Outcome] = measure) -> Outcome:
