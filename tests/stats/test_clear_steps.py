@@ -121,3 +121,65 @@ def test_a_multiple_of_the_logarithms_has_the_same_steps(logs: list[float], fact
     before, after = clear_steps(values), clear_steps(factor * values)
     assert [step.index for step in before] == [step.index for step in after]
     assert [step.score for step in before] == pytest.approx([step.score for step in after], rel=1e-6, abs=1e-6)
+
+
+@pytest.mark.parametrize("together", [1000, 1])
+@pytest.mark.parametrize(
+    ("counts", "sizes"),
+    [
+        ([12] * 5, [1.0, 1.1, 1.21, 1.33, 1.46]),
+        ([20] * 5, [1.0, 1.1, 1.21, 1.33, 1.46]),
+        ([12, 12, 12, 12, 5], [1.0, 0.9, 0.81, 0.73, 0.8]),
+        ([40] * 5, [1.0, 1.1, 1.0, 1.1, 1.0]),
+    ],
+)
+def test_several_steps_of_a_long_series_do_not_hide_each_other(
+    counts: list[int], sizes: list[float], together: int
+) -> None:
+    values = levels(counts, sizes, 0.01, 1)
+    sessions = [place // together for place in range(len(values))]
+    assert found(values, sessions=sessions) == np.cumsum(counts)[:-1].tolist()
+
+
+def test_several_levels_that_may_be_those_of_sessions_are_not_quiet() -> None:
+    answer = detect(levels([20] * 5, [1.0, 1.1, 1.21, 1.33, 1.46], 0.01, 1))
+    assert "its level keeps changing" in answer.abstains
+    assert answer.visible is None
+
+
+@pytest.mark.parametrize("count", [16, 24, 40, 48])
+@pytest.mark.parametrize("drift", [0.1, 0.3])
+def test_a_drift_of_a_short_series_is_no_step(count: int, drift: float) -> None:
+    flagged = 0
+    for seed in range(40):
+        noise = 0.01 * np.random.default_rng(seed).standard_normal(count)
+        flagged += bool(found(np.exp(noise + drift * np.linspace(0, 1, count)), sessions=[0] * count))
+    assert flagged <= 2
+
+
+def test_values_of_a_grid_that_come_again_are_no_steps() -> None:
+    pages = [0] * 5 + [1] + [0] * 5 + [1, 0, 0, 0, 1] + [0] * 20 + [1, 1]
+    assert found(1e8 + 4096 * np.array(pages), sessions=[0] * len(pages)) == []
+
+
+def test_rounding_is_no_step() -> None:
+    answer = detect([0.3] * 57 + [0.30000000000000004] * 3)
+    assert answer == Detection((), (), (), "", 0.0)
+
+
+def test_numbers_of_any_size_are_judged() -> None:
+    answer = detect([5e-324, 1e308, 3, 4, 5, 6, 7, 8])
+    assert not answer.abstains
+    assert all(np.isfinite(change.magnitude) for change in answer.candidates)
+
+
+@pytest.mark.parametrize("count", [20, 60])
+def test_what_the_intervals_leave_open_is_not_called_visible(count: int) -> None:
+    values = levels([count], [1.0], 0.001, 3)
+    wide = np.stack([values * 0.8, values * 1.2], axis=1)
+    sure, unsure = detect(values).visible, detect(values, intervals=wide).visible
+    assert sure is not None
+    assert unsure is not None
+    assert sure < 0.02 < unsure
+    values[-count // 3 :] *= 1 + unsure / 2
+    assert not detect(values, intervals=np.stack([values * 0.8, values * 1.2], axis=1)).flags

@@ -77,8 +77,8 @@ def _exchanges(measurement: Measurement, shown: Callable[[str], str]) -> list[st
 _EXPLAINED = {
     "ratio": "ratio: total / total of the operator measured in turns with it, the median of the pairs and its interval",
     "dispatch_ratio": "dispatch ratio: the same of the host's time to launch it",
-    "all_to_all": "a2a: pack + transfer + unpack, both ways, each exchange begun by all ranks together; then the share of "
-    "the phases' sum that is packing, unpacking and the exchanges as they ran within; wait is in neither",
+    "all_to_all": "a2a: pack + transfer + unpack, both ways, each exchange begun by all ranks together; then the share "
+    "of the phases' sum that is packing, unpacking and the exchanges as they ran within; wait is in neither",
     "transfer_natural": "transfer: each exchange by itself, begun by all ranks together",
     "ring_exchange": "ring: keys and values passed around the ring; merge: partial outputs brought together",
     "closure_residual": "residual: closure, (total without recording - sum of the phases) / total, of the worst rank",

@@ -16,7 +16,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from fiabench.stats.changes.described import Size
+from fiabench.stats.changes.described import POWER, Size, grown, lasting, sure_from
 from fiabench.stats.changes.found import THRESHOLD, Change, Detection
 from fiabench.stats.changes.given import Given
 
@@ -35,6 +35,8 @@ identity. Beyond _SHORT values hardly any has one, as another search has had its
 _TOGETHER = 0.85
 """Of its price, that each of several steps has to gain together with the others in a longer series: what is left beside
 one of them is large, and the gain of all of them less than the sum of what each gains beside the others."""
+_HOLDS = 5
+"""Values that a level of a longer series holds for at least: among so many, two disturbed runs may be neighbours."""
 _OF_A_LINE = 0.3
 """Of its price, that a step has to gain over a straight line through the levels beside it: a drift has steps, too."""
 _COMPATIBLE = 2.0
@@ -48,9 +50,6 @@ _SPIKE, _VALUES_TO_SPIKE = 4.0, 12
 something disturbed; so many values have one at most."""
 _ALONE = 0.99
 """The highest score of what cannot be told from one run, or from a session, that is off."""
-_LASTING = 10
-_POWER = 1.645
-"""See `visible_change` in described.py."""
 
 
 @dataclass(frozen=True)
@@ -76,9 +75,9 @@ def price(count: int) -> float:
 def clear_steps(logs: np.ndarray) -> list[ClearStep]:
     """The steps of ``logs`` [n], oldest first, and of a short series' newest value a step where it stands out.
 
-    Levels hold for two values or more, of which one run that went wrong does not make one. Only the first may be one
-    value, where it is the lowest: what disturbs a run makes it slower, and where one is far above both its neighbours
-    it is left out. A newest value alone scores less than 1.
+    In a short series levels hold for two values or more, of which one run that went wrong does not make one. Only the
+    first may be one value, where it is the lowest: what disturbs a run makes it slower, and where one is far above both
+    its neighbours it is left out. A newest value alone scores less than 1.
     """
     kept = _without_spikes(logs)
     steps = _clear_steps(logs[kept])
@@ -129,10 +128,10 @@ def _best_cuts(logs: np.ndarray, costs: np.ndarray, floor: float) -> list[int]:
     count = logs.size
     allowed = costs.copy()
     begins, ends = np.arange(count)[:, None], np.arange(count + 1)[None, :]
-    allowed[ends - begins < 2] = np.inf
+    allowed[ends - begins < (_HOLDS if count > _SHORT else 2)] = np.inf
     best = allowed[0].copy()
     """Of the values up to each end, in so many levels."""
-    if logs[0] < logs[1:].min():
+    if logs[0] < logs[1:].min() and count <= _SHORT:
         best[1] = 0.0
     values, came_from = [best[count]], []
     for _ in range(min(_MOST, count // 2)):
@@ -212,7 +211,7 @@ def with_clear_steps(found: Detection, one: Given, fresh: int, worth: float, too
     indices = [change.index for change in new]
     kept = [change for change in found.candidates if not _near(one, change.index, indices)]
     candidates = tuple(sorted([*kept, *new], key=lambda change: change.index))
-    clear_from = math.expm1(min(_visible(one.logs, steps), 700.0))
+    clear_from = grown(max(_visible(one.logs, steps), sure_from(one.errors)))
     return Detection(
         tuple(change for change in candidates if change.score >= THRESHOLD),
         candidates,
@@ -233,10 +232,10 @@ def _change(one: Given, step: ClearStep, steps: Sequence[ClearStep], fresh: int)
     kept = step.score >= THRESHOLD and size.certain(one.errors, step.index, others) and not _between(one, step)
     return Change(
         index=int(one.places[step.index]),
-        magnitude=math.expm1(size.size),
+        magnitude=grown(size.size),
         score=float(step.score if kept else min(step.score, _ALONE)),
-        low=math.expm1(size.low),
-        high=math.expm1(size.high),
+        low=grown(size.low),
+        high=grown(size.high),
         suspect=bool(one.logs.size - step.index <= fresh),
         first=int(one.places[step.first - 1]) + 1,
     )
@@ -269,8 +268,8 @@ def _visible(logs: np.ndarray, steps: Sequence[ClearStep]) -> float:
             rest[step.index :] -= step.size
     rest = rest[_without_spikes(logs)]
     count = logs.size
-    after = min(_LASTING, count // 3)
+    after = lasting(count)
     squares = float(((rest - rest.mean()) ** 2).sum())
     per_value = 1 / after + 1 / (count - after)
     needed = math.sqrt(squares * math.expm1(2 * price(count) / count) * per_value)
-    return needed + _POWER * math.sqrt(squares / (count - 1) * per_value)
+    return needed + POWER * math.sqrt(squares / (count - 1) * per_value)

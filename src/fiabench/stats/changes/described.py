@@ -20,8 +20,10 @@ _OWN_ERRORS = 3.0
 """Standard errors by the values' own intervals that a step has to exceed: else sampling alone may have made it."""
 _LASTING = 10
 """A change is called visible if it is seen after so many values, or a third of the series where that is less."""
-_POWER = 1.645
+POWER = 1.645
 """Standard deviations that a visible change lies above what is needed: it is seen in 95 of 100 series."""
+_GREATEST = 700.0
+"""Its exponential is a number still."""
 _SIZES = np.geomspace(0.3, 300, 100)
 """Sizes tried, in standard deviations of the noise."""
 
@@ -41,6 +43,24 @@ class Size(NamedTuple):
         before, after = errors[begin:index], errors[index:end]
         error = math.sqrt(float((before**2).mean()) / before.size + float((after**2).mean()) / after.size)
         return abs(self.size) > _OWN_ERRORS * error
+
+
+def grown(size: float) -> float:
+    """A size in logarithms as a part of what was: +0.05 is 5 % more. Beyond any number it stays the greatest."""
+    return math.expm1(min(size, _GREATEST))
+
+
+def sure_from(errors: np.ndarray) -> float:
+    """The smallest lasting step, in logarithms, for which values with such standard deviations of their own leave no
+    other explanation."""
+    after = lasting(errors.size)
+    error = math.sqrt(float((errors**2).mean()) * (1 / after + 1 / (errors.size - after)))
+    return _OWN_ERRORS * error
+
+
+def lasting(count: int) -> int:
+    """After how many of so many values a change is called visible."""
+    return min(_LASTING, count // 3)
 
 
 def described(family: Family, one: Given, index: int, others: Sequence[int], gains: np.ndarray) -> Size:
@@ -73,11 +93,11 @@ def visible_change(family: Family, fit: Fit, needed: float) -> float:
     if not fit.residual.min():
         return 0.0  # without its steps the series is always the same
     count = family.place_costs.size + 1
-    place = count - min(_LASTING, count // 3)
+    place = count - lasting(count)
     lengths = np.array([contrasts.lengths[place - 1] for contrasts in family.contrasts])
     sizes = _SIZES * math.sqrt(fit.mean_over(np.ones(lengths.size)))
     grown = fit.residual + (sizes[:, None] * lengths) ** 2
     null = fit.nats - fit.freedom / 2 * np.log(grown / fit.residual)
     gains = log_sum(fit.nats) - log_sum(null.T) - family.place_costs[place - 1]
     seen = int(np.argmax(gains >= needed)) if gains[-1] >= needed else sizes.size - 1
-    return float(sizes[seen]) + _POWER * math.sqrt(fit.mean_over(lengths))
+    return float(sizes[seen]) + POWER * math.sqrt(fit.mean_over(lengths))

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from fiabench.stats.changes import clear
-from fiabench.stats.changes.described import described, visible_change
+from fiabench.stats.changes.described import described, grown, sure_from, visible_change
 from fiabench.stats.changes.explaining import explained
 from fiabench.stats.changes.fitting import Fit, fitted, of_scan, without_steps
 from fiabench.stats.changes.found import THRESHOLD, Change, Detection, History
@@ -39,6 +39,8 @@ LONGEST = 320
 _WINDOW = 256
 _BATCH = 128
 """Series scanned at once: enough that what each batch needs anew does not count, and memory stays bounded."""
+_ALIKE = 1e-12
+"""In logarithms: what differs by less differs by how it was rounded."""
 _NOTHING = Found([], math.nan)
 Known = MutableMapping[str, Detection]
 """What was found by what it was found in: a series, or a window of a long one, by its :func:`_name`."""
@@ -111,7 +113,7 @@ def _not_judged(one: Given) -> Detection | None:
     count = one.logs.size
     if count < FEWEST:
         return Detection((), (), (), f"{count} value{'' if count == 1 else 's'}: at least {FEWEST} are needed", None)
-    if one.logs.min() == one.logs.max():
+    if np.ptp(one.logs) <= _ALIKE:
         return Detection((), (), (), "", 0.0)
     return None
 
@@ -178,7 +180,8 @@ def _search(batch: Sequence[Given]) -> list[Detection]:
     for place, (one, fit) in enumerate(zip(batch, fits)):
         candidates = _changes(family, one, found[place].steps, first.gains[:, place])
         spread = float(one.logs.std()) * float(shrunk[place])
-        judged.append(_detection(candidates, place in wild, spread * visible_change(family, fit, NEEDED)))
+        visible = max(spread * visible_change(family, fit, NEEDED), sure_from(one.errors))
+        judged.append(_detection(candidates, place in wild, visible))
     return judged
 
 
@@ -225,7 +228,7 @@ def _detection(candidates: tuple[Change, ...], wild: bool, visible: float) -> De
         return Detection((), candidates, (), WILD, None)
     flags = tuple(change for change in candidates if change.score >= THRESHOLD)
     fresh = tuple(change for change in candidates if change.suspect and change.score * NEEDED >= WORTH_PAIRS)
-    return Detection(flags, candidates, fresh, "", math.expm1(min(visible, 700.0)))
+    return Detection(flags, candidates, fresh, "", grown(visible))
 
 
 def _changes(family: Family, one: Given, steps: Sequence[Step], gains: np.ndarray) -> tuple[Change, ...]:
@@ -239,10 +242,10 @@ def _changes(family: Family, one: Given, steps: Sequence[Step], gains: np.ndarra
         changes.append(
             Change(
                 index=int(one.places[step.index]),
-                magnitude=math.expm1(size.size),
+                magnitude=grown(size.size),
                 score=float(score if certain else min(score, 0.99)),
-                low=math.expm1(size.low),
-                high=math.expm1(size.high),
+                low=grown(size.low),
+                high=grown(size.high),
                 suspect=bool(one.logs.size - step.index <= FRESH),
                 first=int(one.places[size.first - 1]) + 1,
             )
