@@ -67,7 +67,11 @@ def test_from_the_heat_map_to_a_case_to_its_samples_and_back(page: Page) -> None
     assert "max error" in page.text("#case-samples")
     page.click("#case-samples button")  # nobody takes the file, and nothing is said against it
     assert "8.0.RC2" in page.text("#case-samples")
-    assert "temperature c: rank 0 41 to 44" in page.text("#case-samples")
+    read = page.text("#case-samples")
+    assert "temperature: rank 0 41 °C to 44 °C, rank 1 41 °C to 44 °C" in read
+    assert "clock: rank 0 1800 MHz, rank 1 1800 MHz" in read
+    assert "memory: rank 0 8.00 MiB to 16.0 MiB" in read
+    assert "samples: rank" not in read
     page.then(lambda: page.choose("#choose-at", page.ask("document.querySelector('#choose-at').options[12].value")))
     page.then(
         lambda: page.choose("#choose-against", page.ask("document.querySelector('#choose-against').options[1].value"))
@@ -88,6 +92,10 @@ def test_a_failed_commit_says_why_and_has_no_samples(page: Page, site: Site) -> 
     page.then(lambda: page.choose("#choose-at", site.learned.commits[place].hash[:10]))
     page.wait(lambda: "No samples" in page.text("#case-samples"))
     assert "wrong: head 3: error 2.86" in page.text("#case-samples")
+    newest = page.ask("document.querySelector('#choose-against').options[1].value")
+    page.then(lambda: page.choose("#choose-against", newest))
+    assert "GiB" in page.text("#case-difference") or "ms" in page.text("#case-difference")
+    assert "interval" not in page.text("#case-difference tbody")
 
 
 def test_the_heat_map_shows_any_metric_and_the_change_against_a_commit(page: Page, site: Site) -> None:

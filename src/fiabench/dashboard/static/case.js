@@ -65,8 +65,9 @@ fiabench.case = (() => {
       const packed = found.metrics[name], unit = index.metrics[name].unit;
       const of = (text, place) => (text ? unpack(text)[place] : NaN);
       const [old, now] = [of(packed.v, before), of(packed.v, after)];
-      const apart = packed.l ? of(packed.l, after) > of(packed.h, before) || of(packed.h, after) < of(packed.l, before) : null;
-      const said = apart === null ? "" : apart ? "intervals apart" : "intervals overlap";
+      const [[oldLow, oldHigh], [nowLow, nowHigh]] = [before, after].map((place) => [of(packed.l, place), of(packed.h, place)]);
+      const apart = nowLow > oldHigh || oldLow > nowHigh, overlap = nowLow <= oldHigh && oldLow <= nowHigh; // neither where one is NaN
+      const said = apart ? "intervals apart" : overlap ? "intervals overlap" : "";
       return make("tr", {}, make("th", { scope: "row" }, index.metrics[name].label), make("td", {}, human(old, unit)),
         make("td", {}, human(now, unit)), make("td", {}, Number.isFinite(now / old) ? relative(now / old - 1) : "–"), make("td", {}, said));
     });
@@ -206,13 +207,21 @@ fiabench.case = (() => {
   function about(sessions) {
     const [first] = sessions;
     const parts = [list("Check", first.check), list("How it was timed", first.timing)];
-    const sensors = Object.entries(first.sensors || {}).map(([name, ranks]) => make("li", {}, `${name.replaceAll("_", " ")}: ` + Object.entries(ranks).map(([rank, text]) => {
-      const values = Array.from(unpack(text)).filter(Number.isFinite);
-      return values.length ? `rank ${rank} ${Math.min(...values).toFixed(0)} to ${Math.max(...values).toFixed(0)}` : `rank ${rank} none`;
-    }).join(", ")));
-    parts.push(make("details", { open: true }, make("summary", {}, "Clocks and temperature"), sensors.length ? make("ul", {}, ...sensors) : make("p", {}, "No sensor could be read on this box.")));
+    const sensors = Object.entries(first.sensors || {}).filter(([name]) => name !== "samples").map(reading); // beside which sample each was read
+    parts.push(make("details", { open: true }, make("summary", {}, "Clock, temperature, memory"), sensors.length ? make("ul", {}, ...sensors) : make("p", {}, "No sensor could be read on this box.")));
     if (sessions.length > 1) parts.push(make("p", {}, `${sessions.length} sessions; the details are of the first.`));
     return parts;
+  }
+
+  // What a sensor said of each rank, from the least to the most; its name ends with the unit.
+  function reading([name, ranks]) {
+    const [, what, suffix] = /^(.*?)(?:_(mhz|c|w|bytes))?$/s.exec(name);
+    const told = suffix === "bytes" ? (value) => human(value, "B") : (value) => value.toFixed(0) + ({ mhz: " MHz", c: " °C", w: " W" }[suffix] || "");
+    return make("li", {}, `${what.replaceAll("_", " ")}: ` + Object.entries(ranks).map(([rank, text]) => {
+      const values = Array.from(unpack(text)).filter(Number.isFinite);
+      const ends = [...new Set([Math.min(...values), Math.max(...values)].map(told))];
+      return `rank ${rank} ${values.length ? ends.join(" to ") : "none"}`;
+    }).join(", "));
   }
 
   function list(title, values) {
