@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from html import unescape
 
 import pytest
 
+from fiabench.dashboard import markup, script
 from tests.asv.browser import CHROMIUM
 from tests.dashboard.chromium import Page, browser
 from tests.dashboard.conftest import Site
@@ -132,6 +134,19 @@ def test_everything_is_reached_with_the_keyboard(page: Page) -> None:
     assert "a818438bfc" in page.text("#case .hint")
     page.then(lambda: page.press("Enter"))
     assert "at=a818438bfc" in page.ask("location.hash")
+
+
+def test_what_the_url_and_the_results_say_is_not_taken_on_trust(page: Page, site: Site) -> None:
+    page.open(f"{site.address}#metric=constructor")
+    assert page.text("#heat-said").startswith("total at the newest commit")
+    page.open(f"{site.address}#view=history&metric=constructor")
+    page.wait(lambda: page.ask("document.querySelector('#history .spark') !== null"))
+    odd = "a\u202eb\u2066\x00\x7f\n\ud800\U0001f600"
+    page.ask(script.take("odd", {odd: [odd, 1, None]}))
+    shown = unescape(markup.text(odd))
+    assert page.ask("fiabench.load('odd')") == {shown: [shown, 1, None]}
+    said = page.ask("[-0.0004, 0.0004, -0.04, 0.0996, Infinity].map(fiabench.relative)")
+    assert said == ["+0.0 %", "+0.0 %", "-4.0 %", "+10 %", "+∞ %"]
 
 
 def test_nothing_that_can_be_used_is_without_a_name(page: Page) -> None:

@@ -178,7 +178,8 @@ def commit_link(link: str, commit: Commit) -> str:
 
 def relative(value: float) -> str:
     """`+5.1 %` for 0.051."""
-    return f"{100 * value:+.{0 if abs(value) >= 0.0995 else 1}f} %"
+    places = 0 if abs(value) >= 0.0995 else 1
+    return f"{round(100 * value, places) + 0.0:+.{places}f} %"  # no -0.0
 
 
 def _effect(event: Event) -> str:

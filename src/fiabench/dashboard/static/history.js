@@ -1,7 +1,7 @@
 // A case over the commits: the median with its interval, change points, failures, and where the stack changed.
 "use strict";
 fiabench.history = (() => {
-  const { make, human, relative, unpack, colour, state, go, load, select } = fiabench;
+  const { make, human, relative, unpack, colour, go, load, select, metricOf } = fiabench;
   const FAILED = new Set(["failed", "wrong", "error", "out_of_memory", "timeout", "crash"]);
 
   // Draws into `holder` what the file of a case holds of a metric; `choose` is told the point that was picked.
@@ -151,8 +151,7 @@ fiabench.history = (() => {
 
   // The list of all cases, each with a small line of its own scale; a case's file is loaded when it comes into sight.
   function overview(index) {
-    const wanted = state().get("metric");
-    const metric = index.metrics[wanted] ? wanted : "total";
+    const metric = metricOf(index);
     const there = Object.keys(index.metrics).filter((name) => index.cases.some((one) => one.values[name]));
     const form = document.getElementById("history-controls");
     const had = form.contains(document.activeElement);
