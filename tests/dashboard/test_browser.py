@@ -113,7 +113,7 @@ def test_the_heat_map_shows_any_metric_and_the_change_against_a_commit(page: Pag
     assert page.ask("document.querySelectorAll('#heat-tables td.worse3').length") == 6
 
 
-def test_everything_is_reached_with_the_keyboard(page: Page) -> None:
+def test_everything_is_reached_with_the_keyboard(page: Page, site: Site) -> None:
     focused = "document.activeElement"
     page.press("Tab")
     assert page.ask(f"{focused}.className") == "skip"
@@ -134,6 +134,18 @@ def test_everything_is_reached_with_the_keyboard(page: Page) -> None:
     assert "a818438bfc" in page.text("#case .hint")
     page.then(lambda: page.press("Enter"))
     assert "at=a818438bfc" in page.ask("location.hash")
+    assert page.ask(f"{focused}.id") == "case-history"
+    (chart,) = [one for one in page.send("Accessibility.getFullAXTree")["nodes"] if one["role"]["value"] == "slider"]
+    assert "Enter opens one" in chart["name"]["value"]
+    told = {one["name"]: one["value"]["value"] for one in chart["properties"]}
+    assert told["focusable"] and told["focused"]
+    assert (chart["value"]["value"], told["valuemin"], told["valuemax"]) == (2, 1, 14)
+    said = f"{focused}.getAttribute('aria-valuetext')"  # DevTools tells an empty one
+    assert "a818438bfc" in page.ask(said)
+    page.press("ArrowRight")
+    third = site.learned.commits[2].hash[:10]
+    assert third in page.text("#case .hint")
+    assert third in page.ask(said)
 
 
 def test_what_the_url_and_the_results_say_is_not_taken_on_trust(page: Page, site: Site) -> None:
