@@ -36,7 +36,7 @@ fiabench.case = (() => {
       make("div", { id: "case-difference" }), make("div", { id: "case-samples" }),
     ].filter(Boolean);
     body.replaceChildren(...parts);
-    if (metric) fiabench.history.draw(holder, index, found, metric, (place) => go({ at: index.commits[found.at[place]][0].slice(0, 10) }));
+    if (metric) fiabench.history.draw(holder, index, found, metric, at, (place) => go({ at: index.commits[found.at[place]][0].slice(0, 10) }));
     else holder.replaceChildren(make("p", {}, "This case was measured at no commit."));
     if (had) document.getElementById(had)?.focus();
     if (against >= 0) document.getElementById("case-difference").replaceChildren(difference(index, found, metrics, against, at));
@@ -105,7 +105,7 @@ fiabench.case = (() => {
     const most = sessions[0].phases.find(([name]) => name === phase)[2];
     if (most) holder.append(make("p", {}, `The first ${series[0].values.length.toLocaleString("en")} of ${most.toLocaleString("en")} samples of a rank; the run directory has all.`));
     holder.append(make("div", { class: "pair" },
-      make("figure", {}, make("figcaption", {}, "samples in the order taken, a colour a rank"), scatter(series)),
+      make("figure", {}, make("figcaption", {}, "samples in the order taken" + (series.length > 1 ? "; those taken together side by side" : "")), scatter(series), ranksKey(series)),
       make("figure", {}, make("figcaption", {}, compared.length ? "distribution; dashed: the commit it is held against" : "distribution"), density(series, compared))));
     holder.append(make("p", { class: "csv" }, make("button", { type: "button", on: { click: () => save("samples.csv", [["phase", "session", "rank", "iteration", "seconds"],
       ...phases.flatMap((name) => rows(sessions, name).flatMap((one) => one.values.map((value, number) => [name, one.session, one.rank, number, value])))]) } }, "CSV: these samples")));
@@ -161,15 +161,29 @@ fiabench.case = (() => {
     return [low, high];
   }
 
+  // A sample has its width, in which each rank of each session has its place, so that none hides another.
   function scatter(series) {
     const [low, high] = extent(series);
     const count = Math.max(...series.map((one) => one.values.length));
-    const { y, picture } = frame(low, high, `${series.length} ranks, ${count} samples each, from ${human(low, "s")} to ${human(high, "s")}`);
-    series.forEach((one) => {
-      const parts = one.values.map((value, place) => (Number.isFinite(value) ? `M${(LEFT + 4 + (WIDTH - LEFT - 8) * place / Math.max(1, count - 1)).toFixed(1)} ${y(value).toFixed(1)}h0` : ""));
-      picture.append(svg("path", { d: parts.join(""), class: `dots rank${one.rank % 8}` }));
+    const ranks = ranksOf(series).length;
+    const { y, picture } = frame(low, high, `${ranks} rank${ranks === 1 ? "" : "s"}, ${count} samples each, from ${human(low, "s")} to ${human(high, "s")}`);
+    series.forEach((one, number) => {
+      const x = (place) => LEFT + 4 + (WIDTH - LEFT - 8) * (place + (number + 0.5) / series.length) / count;
+      const parts = one.values.map((value, place) => (Number.isFinite(value) ? `M${x(place).toFixed(1)} ${y(value).toFixed(1)}h0` : ""));
+      picture.append(svg("path", { d: parts.join(""), class: `dots rank${one.rank % COLOURS}` }));
     });
     return picture;
+  }
+
+  const COLOURS = 8;
+  const ranksOf = (series) => [...new Set(series.map((one) => one.rank))];
+
+  // Which colour is which rank's, where there are several.
+  function ranksKey(series) {
+    const ranks = ranksOf(series);
+    if (ranks.length < 2) return null;
+    return make("ul", { class: "key" }, ...ranks.slice(0, COLOURS).map((first) => make("li", {},
+      make("span", { class: `patch rank${first}`, "aria-hidden": "true" }), "rank " + ranks.filter((rank) => rank % COLOURS === first).join(", "))));
   }
 
   // Histograms side by side on one scale, as outlines.
