@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from html import unescape
+from pathlib import Path
 
 import pytest
 
 from fiabench.dashboard import markup, script
 from tests.asv.browser import CHROMIUM
 from tests.dashboard.chromium import Page, browser
-from tests.dashboard.conftest import Site
+from tests.dashboard.conftest import Fresh, Site, built
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")]
 
@@ -41,6 +42,14 @@ def test_the_first_view_has_the_verdict_the_changes_and_the_heat_map(page: Page)
     assert page.ask("document.querySelectorAll('#heat-tables table').length") == 2
     assert page.ask("document.querySelector('#phases').hidden")
     assert "simulated, not measured anywhere" in page.text("header")
+    # Where it is narrow, the columns stand in a column, each cell with its heading.
+    page.resize(400)
+    seen = "getComputedStyle(document.querySelector('#changes td:nth-child({})'), '::before').content"
+    heads = page.ask("[...document.querySelector('#changes thead tr').cells].map((one) => one.textContent)")
+    for place in (2, 6, 8):
+        assert heads[place - 1] in page.ask(seen.format(place))
+    page.resize(1300)
+    assert page.ask(seen.format(6)) == "none"
 
 
 def test_filters_hide_cases_everywhere_and_stay_in_the_url(page: Page, site: Site) -> None:
@@ -74,6 +83,10 @@ def test_from_the_heat_map_to_a_case_to_its_samples_and_back(page: Page) -> None
     assert "clock: rank 0 1800 MHz, rank 1 1800 MHz" in read
     assert "memory: rank 0 8.00 MiB to 16.0 MiB" in read
     assert "samples: rank" not in read
+    page.send("Emulation.setEmulatedMedia", media="print")
+    shown = "[...document.querySelectorAll('#case .hint, #case form label')].filter((one) => one.checkVisibility())"
+    assert page.ask(f"{shown}.map((one) => one.innerText.split(' ')[0])") == ["metric", "commit", "phase"]
+    page.send("Emulation.setEmulatedMedia", media="")
     page.then(lambda: page.choose("#choose-at", page.ask("document.querySelector('#choose-at').options[12].value")))
     page.then(
         lambda: page.choose("#choose-against", page.ask("document.querySelector('#choose-against').options[1].value"))
@@ -138,7 +151,7 @@ def test_everything_is_reached_with_the_keyboard(page: Page, site: Site) -> None
     (chart,) = [one for one in page.send("Accessibility.getFullAXTree")["nodes"] if one["role"]["value"] == "slider"]
     assert "Enter opens one" in chart["name"]["value"]
     told = {one["name"]: one["value"]["value"] for one in chart["properties"]}
-    assert told["focusable"] and told["focused"]
+    assert told["focused"]
     assert (chart["value"]["value"], told["valuemin"], told["valuemax"]) == (2, 1, 14)
     said = f"{focused}.getAttribute('aria-valuetext')"  # DevTools tells an empty one
     assert "a818438bfc" in page.ask(said)
@@ -151,6 +164,11 @@ def test_everything_is_reached_with_the_keyboard(page: Page, site: Site) -> None
 def test_what_the_url_and_the_results_say_is_not_taken_on_trust(page: Page, site: Site) -> None:
     page.open(f"{site.address}#metric=constructor")
     assert page.text("#heat-said").startswith("total at the newest commit")
+    page.then(lambda: page.click("#heat-tables tr:last-child td:last-child a"))
+    page.wait(lambda: page.ask("document.querySelector('#case-samples .key') !== null"))
+    assert page.text("#case-samples .key").split("\n") == [f"rank {rank}" for rank in range(4)]
+    first = "document.querySelector('#case-samples path.rank{}').getAttribute('d').split(' ')[0]"
+    assert len({page.ask(first.format(rank)) for rank in range(4)}) == 4
     page.open(f"{site.address}#view=history&metric=constructor")
     page.wait(lambda: page.ask("document.querySelector('#history .spark') !== null"))
     odd = "a\u202eb\u2066\x00\x7f\n\ud800\U0001f600"
@@ -170,6 +188,21 @@ def test_nothing_that_can_be_used_is_without_a_name(page: Page) -> None:
         assert page.ask(nameless) == 0
         assert page.ask("document.querySelectorAll('nav [aria-current]').length") == 1
         assert "simulated, not measured anywhere" in page.text("header")
+
+
+def test_long_names_do_not_widen_the_page(tab: Page, fresh: Fresh, tmp_path: Path) -> None:
+    made = fresh(2)
+    (made.store.runs / "box").rename(made.store.runs / ("m" * 80))
+    next(made.store.runs.glob("*/*/*/run.json")).write_text("{")
+    address = built(made, tmp_path).index.as_uri()
+    for width in (1300, 320):
+        tab.resize(width)
+        tab.open(f"{address}#seq=512")
+        for selector in ("#heat-tables td a", ".noticed a", 'nav a[data-view="history"]'):
+            tab.then(lambda selector=selector: tab.click(selector))
+            assert tab.ask("document.documentElement.scrollWidth") == width, selector
+            assert "seq=512" in tab.ask("location.hash")
+    tab.resize(1300)
 
 
 def test_every_csv_that_is_offered_is_there(page: Page, site: Site) -> None:
