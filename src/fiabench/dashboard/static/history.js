@@ -5,6 +5,9 @@ fiabench.history = (() => {
   const FAILED = new Set(["failed", "wrong", "error", "out_of_memory", "timeout", "crash"]);
 
   const HEIGHT = 320;
+  let shown = null;
+  // What is drawn on a canvas does not follow the page's colours by itself.
+  for (const media of ["(prefers-color-scheme: dark)", "print"]) matchMedia(media).addEventListener("change", () => shown?.redraw(false));
 
   // Draws into `holder` what the file of a case holds of a metric; `at` is the point that is open, `choose` is told which was picked.
   function draw(holder, index, found, metric, at, choose) {
@@ -83,7 +86,7 @@ fiabench.history = (() => {
     }).observe(holder);
     say(null);
     holder.after(hint);
-    return chart;
+    shown = chart;
   }
 
   // From a little below the least to a little above the most: noise is not drawn as large as a change.
