@@ -120,8 +120,11 @@ class Page:
         """What is shown of the first element."""
         return str(self.ask(f"document.querySelector({json.dumps(selector)})?.innerText ?? ''"))
 
-    def screenshot(self, path: Path, width: int, height: int, dark: bool = False) -> None:
+    def resize(self, width: int, height: int = 1000) -> None:
         self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+
+    def screenshot(self, path: Path, width: int, height: int, dark: bool = False) -> None:
+        self.resize(width, height)
         scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         self.send("Emulation.setEmulatedMedia", features=scheme)
         time.sleep(0.5)  # the charts follow the width

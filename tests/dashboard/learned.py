@@ -109,8 +109,9 @@ def _lines(learned: Learned, number: int, samples: int) -> Iterator[Measurement]
             line.samples = drawn(case, rng, samples, scale["kernel"])
             line.metrics = metrics.compute(case, line.samples, 294.9e12, 2.0**23 * scale["memory"])
             line.check = {"passed": True, "max_error": 0.002, "tolerance": 0.05, "rows": 64}
-            clock = {str(rank): {"clock_mhz": [1800.0] * 4, "temperature_c": [41.0, 43.0, 44.0]} for rank in range(2)}
-            line.timing |= {"sensors": clock}
+            read = {"samples": [0, 10, 20], "clock_mhz": [1800.0] * 3, "temperature_c": [41.0, 43.0, 44.0],
+                    "memory_bytes": [2.0**23, 2.0**24, 2.0**24]}  # fmt: skip
+            line.timing |= {"sensors": {str(rank): read for rank in range(2)}}
         yield line
 
 

@@ -22,7 +22,7 @@ def take(folder: Path, images: Path) -> None:
         page.screenshot(images / "dashboard-light.png", 1280, 1180)
         page.screenshot(images / "dashboard-dark.png", 1280, 1180, dark=True)
         page.screenshot(images / "dashboard-narrow.png", 400, 1000)
-        page.send("Emulation.setDeviceMetricsOverride", width=1280, height=1300, deviceScaleFactor=1, mobile=False)
+        page.resize(1280, 1300)
         key = page.ask("document.querySelectorAll('#changes a[data-case]')[5].dataset.case")
         page.open(f"{address}#view=case&case={key}&metric=total")
         page.wait(lambda: page.ask("document.querySelector('#case-samples svg.plot') !== null"))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from html import unescape
+from pathlib import Path
 
 import pytest
 
+from fiabench.dashboard import changes, markup, script
 from tests.asv.browser import CHROMIUM
 from tests.dashboard.chromium import Page, browser
-from tests.dashboard.conftest import Site
+from tests.dashboard.conftest import Fresh, Site, built
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")]
 
@@ -39,6 +42,14 @@ def test_the_first_view_has_the_verdict_the_changes_and_the_heat_map(page: Page)
     assert page.ask("document.querySelectorAll('#heat-tables table').length") == 2
     assert page.ask("document.querySelector('#phases').hidden")
     assert "simulated, not measured anywhere" in page.text("header")
+    # Where it is narrow, the columns stand in a column, each cell with its heading.
+    page.resize(400)
+    seen = "getComputedStyle(document.querySelector('#changes td:nth-child({})'), '::before').content"
+    heads = page.ask("[...document.querySelector('#changes thead tr').cells].map((one) => one.textContent)")
+    for place in range(2, len(heads) + 1):
+        assert heads[place - 1] in page.ask(seen.format(place))
+    page.resize(1300)
+    assert page.ask(seen.format(6)) == "none"
 
 
 def test_filters_hide_cases_everywhere_and_stay_in_the_url(page: Page, site: Site) -> None:
@@ -67,7 +78,21 @@ def test_from_the_heat_map_to_a_case_to_its_samples_and_back(page: Page) -> None
     assert "max error" in page.text("#case-samples")
     page.click("#case-samples button")  # nobody takes the file, and nothing is said against it
     assert "8.0.RC2" in page.text("#case-samples")
-    assert "temperature c: rank 0 41 to 44" in page.text("#case-samples")
+    read = page.text("#case-samples")
+    assert "temperature: rank 0 41 °C to 44 °C, rank 1 41 °C to 44 °C" in read
+    assert "clock: rank 0 1800 MHz, rank 1 1800 MHz" in read
+    assert "memory: rank 0 8.00 MiB to 16.0 MiB" in read
+    assert "samples: rank" not in read
+    drawn = "document.querySelector('#case-history canvas').toDataURL()"
+    light = page.ask(drawn)
+    dark = [{"name": "prefers-color-scheme", "value": "dark"}]
+    page.send("Emulation.setEmulatedMedia", features=dark)
+    page.wait(lambda: page.ask(drawn) != light)  # in colours that are seen on black
+    page.send("Emulation.setEmulatedMedia", media="print", features=dark)
+    page.wait(lambda: "0, 0, 0" in page.ask("getComputedStyle(document.body).color"))
+    shown = "[...document.querySelectorAll('#case .hint, #case form label')].filter((one) => one.checkVisibility())"
+    assert page.ask(f"{shown}.map((one) => one.innerText.split(' ')[0])") == ["metric", "commit", "phase"]
+    page.send("Emulation.setEmulatedMedia", media="", features=[])
     page.then(lambda: page.choose("#choose-at", page.ask("document.querySelector('#choose-at').options[12].value")))
     page.then(
         lambda: page.choose("#choose-against", page.ask("document.querySelector('#choose-against').options[1].value"))
@@ -88,6 +113,10 @@ def test_a_failed_commit_says_why_and_has_no_samples(page: Page, site: Site) -> 
     page.then(lambda: page.choose("#choose-at", site.learned.commits[place].hash[:10]))
     page.wait(lambda: "No samples" in page.text("#case-samples"))
     assert "wrong: head 3: error 2.86" in page.text("#case-samples")
+    newest = page.ask("document.querySelector('#choose-against').options[1].value")
+    page.then(lambda: page.choose("#choose-against", newest))
+    assert "GiB" in page.text("#case-difference") or "ms" in page.text("#case-difference")
+    assert "interval" not in page.text("#case-difference tbody")
 
 
 def test_the_heat_map_shows_any_metric_and_the_change_against_a_commit(page: Page, site: Site) -> None:
@@ -103,7 +132,7 @@ def test_the_heat_map_shows_any_metric_and_the_change_against_a_commit(page: Pag
     assert page.ask("document.querySelectorAll('#heat-tables td.worse3').length") == 6
 
 
-def test_everything_is_reached_with_the_keyboard(page: Page) -> None:
+def test_everything_is_reached_with_the_keyboard(page: Page, site: Site) -> None:
     focused = "document.activeElement"
     page.press("Tab")
     assert page.ask(f"{focused}.className") == "skip"
@@ -124,6 +153,37 @@ def test_everything_is_reached_with_the_keyboard(page: Page) -> None:
     assert "a818438bfc" in page.text("#case .hint")
     page.then(lambda: page.press("Enter"))
     assert "at=a818438bfc" in page.ask("location.hash")
+    assert page.ask(f"{focused}.id") == "case-history"
+    (chart,) = [one for one in page.send("Accessibility.getFullAXTree")["nodes"] if one["role"]["value"] == "slider"]
+    assert "Enter opens one" in chart["name"]["value"]
+    told = {one["name"]: one["value"]["value"] for one in chart["properties"]}
+    assert told["focused"]
+    assert (chart["value"]["value"], told["valuemin"], told["valuemax"]) == (2, 1, 14)
+    said = f"{focused}.getAttribute('aria-valuetext')"  # DevTools tells an empty one
+    assert "a818438bfc" in page.ask(said)
+    page.press("ArrowRight")
+    third = site.learned.commits[2].hash[:10]
+    assert third in page.text("#case .hint")
+    assert third in page.ask(said)
+
+
+def test_what_the_url_and_the_results_say_is_not_taken_on_trust(page: Page, site: Site) -> None:
+    page.open(f"{site.address}#metric=constructor")
+    assert page.text("#heat-said").startswith("total at the newest commit")
+    page.then(lambda: page.click("#heat-tables tr:last-child td:last-child a"))
+    page.wait(lambda: page.ask("document.querySelector('#case-samples .key') !== null"))
+    assert page.text("#case-samples .key").split("\n") == [f"rank {rank}" for rank in range(4)]
+    first = "document.querySelector('#case-samples path.rank{}').getAttribute('d').split(' ')[0]"
+    assert len({page.ask(first.format(rank)) for rank in range(4)}) == 4
+    page.open(f"{site.address}#view=history&metric=constructor")
+    page.wait(lambda: page.ask("document.querySelector('#history .spark') !== null"))
+    odd = "a\u202eb\u2066\x00\x7f\n\ud800\U0001f600"
+    page.ask(script.take("odd", {odd: [odd, 1, None]}))
+    shown = unescape(markup.text(odd))
+    assert page.ask("fiabench.load('odd')") == {shown: [shown, 1, None]}
+    sizes = [-0.0004, 0.0004, -0.04, 0.0996]
+    assert page.ask(f"{sizes}.map(fiabench.relative)") == [changes.relative(size) for size in sizes]
+    assert changes.relative(-0.0004) == "+0.0 %"
 
 
 def test_nothing_that_can_be_used_is_without_a_name(page: Page) -> None:
@@ -135,6 +195,21 @@ def test_nothing_that_can_be_used_is_without_a_name(page: Page) -> None:
         assert page.ask(nameless) == 0
         assert page.ask("document.querySelectorAll('nav [aria-current]').length") == 1
         assert "simulated, not measured anywhere" in page.text("header")
+
+
+def test_long_names_do_not_widen_the_page(tab: Page, fresh: Fresh, tmp_path: Path) -> None:
+    made = fresh(2)
+    (made.store.runs / "box").rename(made.store.runs / ("m" * 80))
+    next(made.store.runs.glob("*/*/*/run.json")).write_text("{")
+    address = built(made, tmp_path).index.as_uri()
+    for width in (1300, 320):
+        tab.resize(width)
+        tab.open(f"{address}#seq=512")
+        for selector in ("#heat-tables td a", ".noticed a", 'nav a[data-view="history"]'):
+            tab.then(lambda selector=selector: tab.click(selector))
+            assert tab.ask("document.documentElement.scrollWidth") == width, selector
+            assert "seq=512" in tab.ask("location.hash")
+    tab.resize(1300)
 
 
 def test_every_csv_that_is_offered_is_there(page: Page, site: Site) -> None:

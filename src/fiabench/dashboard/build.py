@@ -284,7 +284,8 @@ def _page(model: Model, verdict: events.Verdict, sections: Sequence[str], beside
         for machine in model.machines
         for said in _ran(model, machine)
     )
-    noticed = f'<p class="noticed"><a href="#notices">{len(model.notices)} notices</a></p>' if model.notices else ""
+    count = f"{len(model.notices)} notice{'' if len(model.notices) == 1 else 's'}"
+    noticed = f'<p class="noticed"><a href="#notices" data-view="notices">{count}</a></p>' if model.notices else ""
     body = "".join(sections) if model.series else _EMPTY + _notices(model)
     scripts = ("data/index.js", "static/start.js") if model.series else ()
     head = (

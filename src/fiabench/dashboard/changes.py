@@ -50,6 +50,7 @@ _ABOUT = {
 }  # fmt: skip
 _SMALL = 0.05
 """Parts of an attention that moved by less of what moved most are not told."""
+_HEAD = ("case", "metric", "effect", "how sure", "commits", "whose", "where", "commands")
 MOST_ROWS, MOST_GROUPS = 60, 60
 """Of a commit, and of commits, on the page; the CSV has all."""
 
@@ -116,8 +117,7 @@ def _group(model: Model, group: Group) -> str:
     rows = [_row(model, event) for event in group.events[:MOST_ROWS]]
     left = len(group.events) - len(rows)
     more = f"<p>{left} more cases are in the CSV.</p>" if left else ""
-    head = ("case", "metric", "effect", "how sure", "commits", "whose", "where", "commands")
-    cases = table(head, rows, f"{group.state} at {lead.place.commit.short}")
+    cases = table(_HEAD, rows, f"{group.state} at {lead.place.commit.short}")
     heading = f"{SIGNS[group.state]} {group.state}: {_effect(lead)}"
     commit = lead.place.commit
     return (
@@ -160,6 +160,7 @@ def _row(model: Model, event: Event) -> str:
             f"<details><summary>show</summary>{''.join(told)}</details>",
         ],
         data,
+        labels=_HEAD,
     )  # fmt: skip
 
 
@@ -178,7 +179,8 @@ def commit_link(link: str, commit: Commit) -> str:
 
 def relative(value: float) -> str:
     """`+5.1 %` for 0.051."""
-    return f"{100 * value:+.{0 if abs(value) >= 0.0995 else 1}f} %"
+    places = 0 if abs(value) >= 0.0995 else 1
+    return f"{round(100 * value, places) + 0.0:+.{places}f} %"  # no -0.0
 
 
 def _effect(event: Event) -> str:

@@ -44,10 +44,12 @@ def table(head: Sequence[str], rows: Iterable[str], caption: str, attributes: st
     )
 
 
-def row(cells: Sequence[str], attributes: str = "", head: bool = True) -> str:
-    """``cells`` are HTML; the first one is the row's head."""
+def row(cells: Sequence[str], attributes: str = "", head: bool = True, labels: Sequence[str] = ()) -> str:
+    """``cells`` are HTML; the first one is the row's head. Where it is narrow, ``labels`` stand before them."""
     first = f'<th scope="row">{cells[0]}</th>' if head else f"<td>{cells[0]}</td>"
-    return f"<tr{attributes}>{first}{''.join(f'<td>{cell}</td>' for cell in cells[1:])}</tr>"
+    named = [f' data-label="{text(label)}"' for label in labels[1:]] or [""] * len(cells)
+    others = "".join(f"<td{name}>{cell}</td>" for name, cell in zip(named, cells[1:]))
+    return f"<tr{attributes}>{first}{others}</tr>"
 
 
 def csv_link(path: str, what: str) -> str:

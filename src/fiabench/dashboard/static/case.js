@@ -36,7 +36,7 @@ fiabench.case = (() => {
       make("div", { id: "case-difference" }), make("div", { id: "case-samples" }),
     ].filter(Boolean);
     body.replaceChildren(...parts);
-    if (metric) fiabench.history.draw(holder, index, found, metric, (place) => go({ at: index.commits[found.at[place]][0].slice(0, 10) }));
+    if (metric) fiabench.history.draw(holder, index, found, metric, at, (place) => go({ at: index.commits[found.at[place]][0].slice(0, 10) }));
     else holder.replaceChildren(make("p", {}, "This case was measured at no commit."));
     if (had) document.getElementById(had)?.focus();
     if (against >= 0) document.getElementById("case-difference").replaceChildren(difference(index, found, metrics, against, at));
@@ -65,8 +65,9 @@ fiabench.case = (() => {
       const packed = found.metrics[name], unit = index.metrics[name].unit;
       const of = (text, place) => (text ? unpack(text)[place] : NaN);
       const [old, now] = [of(packed.v, before), of(packed.v, after)];
-      const apart = packed.l ? of(packed.l, after) > of(packed.h, before) || of(packed.h, after) < of(packed.l, before) : null;
-      const said = apart === null ? "" : apart ? "intervals apart" : "intervals overlap";
+      const [[oldLow, oldHigh], [nowLow, nowHigh]] = [before, after].map((place) => [of(packed.l, place), of(packed.h, place)]);
+      const apart = nowLow > oldHigh || oldLow > nowHigh, overlap = nowLow <= oldHigh && oldLow <= nowHigh; // neither where one is NaN
+      const said = apart ? "intervals apart" : overlap ? "intervals overlap" : "";
       return make("tr", {}, make("th", { scope: "row" }, index.metrics[name].label), make("td", {}, human(old, unit)),
         make("td", {}, human(now, unit)), make("td", {}, Number.isFinite(now / old) ? relative(now / old - 1) : "–"), make("td", {}, said));
     });
@@ -104,7 +105,7 @@ fiabench.case = (() => {
     const most = sessions[0].phases.find(([name]) => name === phase)[2];
     if (most) holder.append(make("p", {}, `The first ${series[0].values.length.toLocaleString("en")} of ${most.toLocaleString("en")} samples of a rank; the run directory has all.`));
     holder.append(make("div", { class: "pair" },
-      make("figure", {}, make("figcaption", {}, "samples in the order taken, a colour a rank"), scatter(series)),
+      make("figure", {}, make("figcaption", {}, "samples in the order taken" + (series.length > 1 ? "; those taken together side by side" : "")), scatter(series), ranksKey(series)),
       make("figure", {}, make("figcaption", {}, compared.length ? "distribution; dashed: the commit it is held against" : "distribution"), density(series, compared))));
     holder.append(make("p", { class: "csv" }, make("button", { type: "button", on: { click: () => save("samples.csv", [["phase", "session", "rank", "iteration", "seconds"],
       ...phases.flatMap((name) => rows(sessions, name).flatMap((one) => one.values.map((value, number) => [name, one.session, one.rank, number, value])))]) } }, "CSV: these samples")));
@@ -160,15 +161,29 @@ fiabench.case = (() => {
     return [low, high];
   }
 
+  // A sample has its width, in which each rank of each session has its place, so that none hides another.
   function scatter(series) {
     const [low, high] = extent(series);
     const count = Math.max(...series.map((one) => one.values.length));
-    const { y, picture } = frame(low, high, `${series.length} ranks, ${count} samples each, from ${human(low, "s")} to ${human(high, "s")}`);
-    series.forEach((one) => {
-      const parts = one.values.map((value, place) => (Number.isFinite(value) ? `M${(LEFT + 4 + (WIDTH - LEFT - 8) * place / Math.max(1, count - 1)).toFixed(1)} ${y(value).toFixed(1)}h0` : ""));
-      picture.append(svg("path", { d: parts.join(""), class: `dots rank${one.rank % 8}` }));
+    const ranks = ranksOf(series).length;
+    const { y, picture } = frame(low, high, `${ranks} rank${ranks === 1 ? "" : "s"}, ${count} samples each, from ${human(low, "s")} to ${human(high, "s")}`);
+    series.forEach((one, number) => {
+      const x = (place) => LEFT + 4 + (WIDTH - LEFT - 8) * (place + (number + 0.5) / series.length) / count;
+      const parts = one.values.map((value, place) => (Number.isFinite(value) ? `M${x(place).toFixed(1)} ${y(value).toFixed(1)}h0` : ""));
+      picture.append(svg("path", { d: parts.join(""), class: `dots rank${one.rank % COLOURS}` }));
     });
     return picture;
+  }
+
+  const COLOURS = 8;
+  const ranksOf = (series) => [...new Set(series.map((one) => one.rank))];
+
+  // Which colour is which rank's, where there are several.
+  function ranksKey(series) {
+    const ranks = ranksOf(series);
+    if (ranks.length < 2) return null;
+    return make("ul", { class: "key" }, ...ranks.slice(0, COLOURS).map((first) => make("li", {},
+      make("span", { class: `patch rank${first}`, "aria-hidden": "true" }), "rank " + ranks.filter((rank) => rank % COLOURS === first).join(", "))));
   }
 
   // Histograms side by side on one scale, as outlines.
@@ -206,13 +221,21 @@ fiabench.case = (() => {
   function about(sessions) {
     const [first] = sessions;
     const parts = [list("Check", first.check), list("How it was timed", first.timing)];
-    const sensors = Object.entries(first.sensors || {}).map(([name, ranks]) => make("li", {}, `${name.replaceAll("_", " ")}: ` + Object.entries(ranks).map(([rank, text]) => {
-      const values = Array.from(unpack(text)).filter(Number.isFinite);
-      return values.length ? `rank ${rank} ${Math.min(...values).toFixed(0)} to ${Math.max(...values).toFixed(0)}` : `rank ${rank} none`;
-    }).join(", ")));
-    parts.push(make("details", { open: true }, make("summary", {}, "Clocks and temperature"), sensors.length ? make("ul", {}, ...sensors) : make("p", {}, "No sensor could be read on this box.")));
+    const sensors = Object.entries(first.sensors || {}).filter(([name]) => name !== "samples").map(reading); // beside which sample each was read
+    parts.push(make("details", { open: true }, make("summary", {}, "Clock, temperature, memory"), sensors.length ? make("ul", {}, ...sensors) : make("p", {}, "No sensor could be read on this box.")));
     if (sessions.length > 1) parts.push(make("p", {}, `${sessions.length} sessions; the details are of the first.`));
     return parts;
+  }
+
+  // What a sensor said of each rank, from the least to the most; its name ends with the unit.
+  function reading([name, ranks]) {
+    const [, what, suffix] = /^(.*?)(?:_(mhz|c|w|bytes))?$/s.exec(name);
+    const told = suffix === "bytes" ? (value) => human(value, "B") : (value) => value.toFixed(0) + ({ mhz: " MHz", c: " °C", w: " W" }[suffix] || "");
+    return make("li", {}, `${what.replaceAll("_", " ")}: ` + Object.entries(ranks).map(([rank, text]) => {
+      const values = Array.from(unpack(text)).filter(Number.isFinite);
+      const ends = [...new Set([Math.min(...values), Math.max(...values)].map(told))];
+      return `rank ${rank} ${values.length ? ends.join(" to ") : "none"}`;
+    }).join(", "));
   }
 
   function list(title, values) {

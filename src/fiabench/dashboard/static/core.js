@@ -7,7 +7,17 @@ const fiabench = (() => {
   // Scripts under cases/, samples/ and data/ call this with what they hold.
   function take(key, content) {
     entry(key).asked = true;
-    entry(key).resolve(content);
+    entry(key).resolve(plain(content));
+  }
+
+  // What HTML does not have, and what turns the direction of the text around it: as in markup.py, so that both show the same.
+  const CONTROL = /[\0-\x08\v\f\x0e-\x1f\x7f\u202a-\u202e\u2066-\u2069\ud800-\udfff]/gu;
+
+  function plain(content) {
+    if (typeof content === "string") return content.replace(CONTROL, "\ufffd");
+    if (Array.isArray(content)) return content.map(plain);
+    if (typeof content !== "object" || content === null) return content;
+    return Object.fromEntries(Object.entries(content).map(([name, value]) => [plain(name), plain(value)]));
   }
 
   function entry(key) {
@@ -103,13 +113,14 @@ const fiabench = (() => {
   }
 
   function percent(value) {
-    const size = Math.abs(100 * value);
-    return value.toLocaleString("en", { style: "percent", minimumFractionDigits: size < 9.95 ? 1 : 0,
-      maximumFractionDigits: size < 9.95 ? 1 : 0 }).replace("%", " %");
+    const places = Math.abs(100 * value) < 9.95 ? 1 : 0;
+    const shown = Number((100 * value).toFixed(places)) + 0; // no -0
+    return shown.toLocaleString("en", { minimumFractionDigits: places, maximumFractionDigits: places }) + " %";
   }
 
   function relative(value) {
-    return (value >= 0 ? "+" : "") + percent(value);
+    const text = percent(value);
+    return (text.startsWith("-") ? "" : "+") + text;
   }
 
   // A value in its unit as people read it; NaN is nothing.
@@ -144,6 +155,12 @@ const fiabench = (() => {
     return make("label", { for: "choose-" + name }, label + " ", box);
   }
 
+  // The metric that the URL names, of those that the index declares.
+  function metricOf(index) {
+    const wanted = state().get("metric");
+    return Object.hasOwn(index.metrics, wanted) ? wanted : "total";
+  }
+
   const FIELDS = ["seq", "shard", "dtype", "op", "machine"];
 
   // Whether a case of the index, or the data of a row, passes the filters of the URL.
@@ -152,6 +169,6 @@ const fiabench = (() => {
     return FIELDS.every((name) => !now.get(name) || String(values[name]) === now.get(name));
   }
 
-  return { take, load, state, link, go, unpack, unpackShort, make, human, percent, relative, save, colour, select, passes, FIELDS };
+  return { take, load, state, link, go, unpack, unpackShort, make, human, percent, relative, save, colour, select, metricOf, passes, FIELDS };
 })();
 window.fiabench = fiabench;

@@ -1,7 +1,7 @@
 // The heat map: sequence length by head shard, for any metric, or as the change against a commit.
 "use strict";
 fiabench.heat = (() => {
-  const { make, human, relative, state, link, go, load, unpack, select, passes, save } = fiabench;
+  const { make, human, relative, state, link, go, load, unpack, select, metricOf, passes, save } = fiabench;
   const SHADES = 7;
   let index;
 
@@ -23,7 +23,7 @@ fiabench.heat = (() => {
   async function draw(given) {
     index = given;
     const now = state();
-    const metric = index.metrics[now.get("metric")] ? now.get("metric") : "total";
+    const metric = metricOf(index);
     const declared = index.metrics[metric];
     const base = commitOf(now.get("base"));
     controls(metric, base);

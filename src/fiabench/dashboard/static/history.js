@@ -1,11 +1,16 @@
 // A case over the commits: the median with its interval, change points, failures, and where the stack changed.
 "use strict";
 fiabench.history = (() => {
-  const { make, human, relative, unpack, colour, state, go, load, select } = fiabench;
+  const { make, human, relative, unpack, colour, go, load, select, metricOf } = fiabench;
   const FAILED = new Set(["failed", "wrong", "error", "out_of_memory", "timeout", "crash"]);
 
-  // Draws into `holder` what the file of a case holds of a metric; `choose` is told the point that was picked.
-  function draw(holder, index, found, metric, choose, height = 320) {
+  const HEIGHT = 320;
+  let shown = null;
+  // What is drawn on a canvas does not follow the page's colours by itself.
+  for (const media of ["(prefers-color-scheme: dark)", "print"]) matchMedia(media).addEventListener("change", () => shown?.redraw(false));
+
+  // Draws into `holder` what the file of a case holds of a metric; `at` is the point that is open, `choose` is told which was picked.
+  function draw(holder, index, found, metric, at, choose) {
     const declared = index.metrics[metric];
     const packed = found.metrics[metric];
     const value = Array.from(unpack(packed.v));
@@ -15,11 +20,12 @@ fiabench.history = (() => {
     const places = value.map((_, place) => place);
     const there = value.filter((one) => !Number.isNaN(one));
     const events = found.events.filter((one) => one.metric === metric);
-    const hint = make("p", { class: "hint", "aria-live": "polite" });
-    const say = (place) => { hint.textContent = place === null ? help : sentence(index, found, declared, value, low, high, place); };
-    const help = "Drag to zoom, double click to zoom out; arrow keys step through the commits, Enter opens one.";
+    const hint = make("p", { class: "hint" });
+    const tell = (place) => sentence(index, found, declared, value, low, high, place);
+    const say = (place) => { hint.textContent = place === null ? help : tell(place); };
+    const help = "The ring is at the commit below. Drag to zoom, double click to zoom out; arrow keys step through the commits, Enter opens one.";
     const options = {
-      width: Math.max(280, holder.clientWidth || 800), height,
+      width: Math.max(280, holder.clientWidth || 800), height: HEIGHT,
       legend: { show: false },
       scales: { x: { time: false, range: (_, from, to) => (from === to ? [from - 1, to + 1] : [from - 0.5, to + 0.5]) },
         y: { range: reach(there, low, high) } },
@@ -42,17 +48,25 @@ fiabench.history = (() => {
       bands: [{ series: [1, 2], fill: () => colour("band") }],
       hooks: {
         drawClear: [(chart) => marks(chart, found, events)],
-        draw: [(chart) => failures(chart, found)],
+        draw: [(chart) => failures(chart, found), (chart) => ring(chart, at, value[at])],
         setCursor: [(chart) => say(chart.cursor.idx ?? null)],
       },
     };
     const chart = new uPlot(options, [places, numbers(high || value), numbers(low || value), numbers(value)], holder);
-    let focus = value.length - 1;
+    let focus;
     holder.tabIndex = 0;
-    holder.setAttribute("role", "img");
-    holder.setAttribute("aria-label", `${declared.label} of ${found.label} over ${value.length} commits; the same numbers are in the table and the CSV`);
+    holder.setAttribute("role", "slider");
+    holder.setAttribute("aria-label", `${declared.label} of ${found.label}, commit by commit; Enter opens one; the same numbers are in the table and the CSV`);
+    holder.setAttribute("aria-valuemin", 1);
+    holder.setAttribute("aria-valuemax", value.length);
+    const point = (to) => {
+      focus = to;
+      holder.setAttribute("aria-valuenow", to + 1);
+      holder.setAttribute("aria-valuetext", tell(to));
+    };
+    point(at);
     const step = (to) => {
-      focus = Math.min(value.length - 1, Math.max(0, to));
+      point(Math.min(value.length - 1, Math.max(0, to)));
       chart.setCursor({ left: chart.valToPos(focus, "x"), top: chart.bbox.height / 2 / devicePixelRatio });
       say(focus);
     };
@@ -68,11 +82,11 @@ fiabench.history = (() => {
       if (chart.cursor.idx !== null && chart.cursor.idx !== undefined && chart.select.width < 3) choose(chart.cursor.idx);
     });
     new ResizeObserver(() => {
-      if (holder.isConnected && holder.clientWidth > 0) chart.setSize({ width: holder.clientWidth, height });
+      if (holder.isConnected && holder.clientWidth > 0) chart.setSize({ width: holder.clientWidth, height: HEIGHT });
     }).observe(holder);
     say(null);
     holder.after(hint);
-    return chart;
+    shown = chart;
   }
 
   // From a little below the least to a little above the most: noise is not drawn as large as a change.
@@ -85,11 +99,8 @@ fiabench.history = (() => {
   }
 
   function marks(chart, found, events) {
-    const { ctx, bbox } = chart;
-    ctx.save();
-    ctx.beginPath();
-    ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
-    ctx.clip();
+    const { bbox } = chart;
+    const ctx = within(chart);
     const at = (place) => Math.round(chart.valToPos(place - 0.5, "x", true));
     const line = (place, name, dash, text) => {
       ctx.strokeStyle = ctx.fillStyle = colour(name);
@@ -109,19 +120,37 @@ fiabench.history = (() => {
     ctx.restore();
   }
 
-  // A cross at the bottom for each commit that failed.
-  function failures(chart, found) {
-    const { ctx, bbox } = chart;
-    const size = 4 * devicePixelRatio;
+  // Where a commit without a value has its sign.
+  const bottom = ({ bbox }) => bbox.top + bbox.height - 8 * devicePixelRatio;
+
+  function ring(chart, place, value) {
+    const ctx = within(chart);
+    ctx.strokeStyle = colour("ink");
+    ctx.lineWidth = 2 * devicePixelRatio;
+    ctx.beginPath();
+    ctx.arc(chart.valToPos(place, "x", true), Number.isNaN(value) ? bottom(chart) : chart.valToPos(value, "y", true), 7 * devicePixelRatio, 0, 2 * Math.PI);
+    ctx.stroke();
+    ctx.restore();
+  }
+
+  // What is drawn on, until it is restored, within the axes.
+  function within({ ctx, bbox }) {
     ctx.save();
     ctx.beginPath();
     ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
     ctx.clip();
+    return ctx;
+  }
+
+  // A cross at the bottom for each commit that failed.
+  function failures(chart, found) {
+    const ctx = within(chart);
+    const size = 4 * devicePixelRatio;
     ctx.strokeStyle = colour("failed");
     ctx.lineWidth = 2 * devicePixelRatio;
     found.status.forEach((status, place) => {
       if (!FAILED.has(status)) return;
-      const x = chart.valToPos(place, "x", true), y = bbox.top + bbox.height - 2 * size;
+      const x = chart.valToPos(place, "x", true), y = bottom(chart);
       ctx.beginPath();
       ctx.moveTo(x - size, y - size); ctx.lineTo(x + size, y + size);
       ctx.moveTo(x - size, y + size); ctx.lineTo(x + size, y - size);
@@ -151,8 +180,7 @@ fiabench.history = (() => {
 
   // The list of all cases, each with a small line of its own scale; a case's file is loaded when it comes into sight.
   function overview(index) {
-    const wanted = state().get("metric");
-    const metric = index.metrics[wanted] ? wanted : "total";
+    const metric = metricOf(index);
     const there = Object.keys(index.metrics).filter((name) => index.cases.some((one) => one.values[name]));
     const form = document.getElementById("history-controls");
     const had = form.contains(document.activeElement);

@@ -49,7 +49,7 @@
 
   function links() {
     for (const one of document.querySelectorAll("a[data-case]")) one.href = link({ view: "case", case: one.dataset.case, at: "", against: "" });
-    for (const one of document.querySelectorAll("nav a[data-view]")) one.href = link({ view: one.dataset.view === "changes" ? "" : one.dataset.view, case: "", at: "", against: "", phase: "" });
+    for (const one of document.querySelectorAll("a[data-view]")) one.href = link({ view: one.dataset.view === "changes" ? "" : one.dataset.view, case: "", at: "", against: "", phase: "" });
   }
 
   async function show(moved) {
