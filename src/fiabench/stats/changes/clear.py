@@ -190,7 +190,7 @@ def with_clear_steps(found: Detection, one: Given, fresh: int, worth: float, too
     beside them; in a longer one they are added to what is flagged.
 
     Steps with no more than ``fresh`` values after them are suspects, from a score of ``worth`` on. ``too_wild`` is why
-    a longer series is not judged whose levels are clear, and may be those of sessions that nobody told.
+    a series is not judged whose levels are clear, and may be those of sessions that nobody told.
     """
     short = one.logs.size <= _SHORT
     if found.abstains or not (short or _may_be_clear(one.logs)):
@@ -202,6 +202,8 @@ def with_clear_steps(found: Detection, one: Given, fresh: int, worth: float, too
         # What is less than clear says nothing where something is flagged.
         new = [change for change in changes if change.score >= THRESHOLD or not _near(one, change.index, flagged)]
         new = [change for change in new if change.score >= worth]
+        if not one.sessions and sum(change.score >= THRESHOLD for change in new) > 1:
+            return Detection((), found.candidates, (), too_wild, None)
     else:
         new = [change for change in changes if change.score >= THRESHOLD and not _near(one, change.index, flagged)]
         if not new:
