@@ -212,7 +212,9 @@ def _index(model: Model, of_series: dict[int, str]) -> dict[str, Any]:
         "project": model.name,
         "link": model.link,
         "metrics": {name: metric._asdict() for name, metric in METRICS.items()},
-        "commits": [[commit.hash, commit.date, commit.subject] for commit in model.commits],
+        "commits": [
+            [commit.hash, commit.date, commit.subject, name] for commit, name in zip(model.commits, model.names)
+        ],
         "machines": [{"name": name, "ran": _ran(model, name)} for name in machines],
         "runs": runs,
         "cases": [_case(model, series, machines, variants, places, of_series[id(series)]) for series in model.series],

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from fiabench.dashboard import commands
 from fiabench.dashboard import events as happened
+from fiabench.dashboard.beside import RunOf
 from fiabench.dashboard.casefiles import name_of
 from fiabench.dashboard.events import (
     ACCEPTED,
@@ -171,7 +172,7 @@ def case_link(model: Model, machine: str, name: str, key: str) -> str:
 def commit_link(link: str, commit: Commit) -> str:
     """Hash and subject; the hash leads to the commit's page where one is known, by :attr:`Model.link`."""
     short = f"<code>{text(commit.short)}</code>"
-    if link:
+    if link and not isinstance(commit, RunOf):
         short = f'<a href="{text(link + commit.hash)}" rel="noreferrer">{short}</a>'
     return f"{short} {text(commit.subject)}"
 

@@ -55,21 +55,21 @@ fiabench.heat = (() => {
     holder.replaceChildren(...(tables.length ? tables : [make("p", {}, "No case passes the filters.")]), key(base >= 0, declared), make("p", { class: "csv" }, download));
   }
 
-  function commitOf(hash) {
-    return hash ? index.commits.findIndex(([whole]) => whole.startsWith(hash)) : -1;
+  function commitOf(named) {
+    return named ? index.commits.findIndex(([, , , called]) => called === named) : -1;
   }
 
   function name(place) {
-    const [hash, , subject] = index.commits[place];
-    return `${hash.slice(0, 10)} ${subject}`;
+    const [, , subject, called] = index.commits[place];
+    return `${called} ${subject}`;
   }
 
   function controls(metric, base) {
     const form = document.getElementById("heat-controls");
     const there = Object.keys(index.metrics).filter((one) => index.cases.some((found) => found.values[one]));
     const metrics = there.map((one) => [one, index.metrics[one].label]);
-    const commits = index.commits.map(([hash], place) => [hash.slice(0, 10), name(place).slice(0, 70)]).reverse();
-    const chosen = base < 0 ? "" : index.commits[base][0].slice(0, 10);
+    const commits = index.commits.map(([, , , called], place) => [called, name(place).slice(0, 70)]).reverse();
+    const chosen = base < 0 ? "" : index.commits[base][3];
     const had = form.contains(document.activeElement) ? document.activeElement.id : "";
     form.replaceChildren(
       select("metric", "metric", metrics, metric, (value) => go({ metric: value })),

@@ -131,8 +131,8 @@ fiabench.history = (() => {
   }
 
   function sentence(index, found, declared, value, low, high, place) {
-    const [hash, date, subject] = index.commits[found.at[place]];
-    const said = [`${hash.slice(0, 10)} ${date} ${subject}:`];
+    const [, date, subject, called] = index.commits[found.at[place]];
+    const said = [`${called} ${date} ${subject}:`];
     if (Number.isNaN(value[place])) said.push(`${found.status[place].replaceAll("_", " ")}${found.reasons[place] ? ": " + found.reasons[place] : ""}`);
     else {
       said.push(`${declared.label} ${human(value[place], declared.unit)}`);
