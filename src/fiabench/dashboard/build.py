@@ -217,19 +217,19 @@ def _index(model: Model, of_series: dict[int, str]) -> dict[str, Any]:
         ],
         "machines": [{"name": name, "ran": _ran(model, name)} for name in machines],
         "runs": runs,
-        "cases": [_case(model, series, machines, variants, places, of_series[id(series)]) for series in model.series],
+        "cases": [_case(model, series, machines, variants, of_series[id(series)]) for series in model.series],
     }
 
 
 def _case(
-    model: Model, series: Series, machines: dict[str, int], variants: dict[str, str], places: dict[str, int], state: str
+    model: Model, series: Series, machines: dict[str, int], variants: dict[str, str], state: str
 ) -> dict[str, Any]:
-    newest = series.points[-1]
-    found = kept(newest)
+    newest = model.at_newest(series)
+    found = kept(newest) if newest else None
     values = {}
     if found is not None and found.measured:
         for name, entry in found.metrics.items():
-            values[name] = [float(f"{number:.5g}") for number in (entry["value"], entry["low"], entry["high"])]
+            values[name] = float(f"{entry['value']:.7g}")
     return {
         "key": casefiles.name_of(series),
         "case": key_of(series.id),
@@ -237,8 +237,7 @@ def _case(
         "label": model.labels[series.id],
         "variant": variants[series.id],
         "state": state,
-        "at": places[newest.commit.hash],
-        "status": newest.status,
+        "status": newest.status if newest else events.NOT_MEASURED,
         "values": values,
         **facts(series.case, model.lengths),
     }

@@ -11,10 +11,11 @@ from typing import Any
 from fiabench.dashboard.casefiles import name_of
 from fiabench.dashboard.changes import case_link
 from fiabench.dashboard.digest import COLUMNS
+from fiabench.dashboard.events import NOT_MEASURED
 from fiabench.dashboard.markup import bar, csv_link, row, table, text
 from fiabench.dashboard.model import Model, facts
 from fiabench.dashboard.tables import safe
-from fiabench.history.series import Point, Series
+from fiabench.history.series import Series, differences
 from fiabench.results import stack, units, words
 from fiabench.results.links import link_bandwidth
 from fiabench.results.measurement import Measurement
@@ -63,7 +64,7 @@ def _heat_table(model: Model, metric: str, machine: str, variant: str, found: li
     cells: dict[tuple[int, str], list[str]] = {}
     for series in found:
         known = facts(series.case, model.lengths)
-        said = _newest(series.points[-1], metric)
+        said = _newest(model, series, metric)
         cells.setdefault((int(known["seq"]), str(known["shard"])), []).append(
             f'<a data-case="{name_of(series)}" href="cases/{name_of(series)}.html">{text(said)}</a>'
         )
@@ -75,7 +76,10 @@ def _heat_table(model: Model, metric: str, machine: str, variant: str, found: li
     return table(["tokens", *shards], rows, f"{variant} on {machine}", ' class="heat"')
 
 
-def _newest(point: Point, metric: str) -> str:
+def _newest(model: Model, series: Series, metric: str) -> str:
+    point = model.at_newest(series)
+    if point is None:
+        return NOT_MEASURED
     value = point.value(metric)
     if value is None:
         return "-" if point.measured else point.status.replace("_", " ")
@@ -90,11 +94,12 @@ def latest_csv(model: Model) -> str:
         ["machine", "case", "label", "commit", "status", "ran", *(f"{name} [{METRICS[name].unit}]" for name in names)]
     )
     for series in model.series:
-        point = series.points[-1]
-        values = [point.value(name) for name in names]
+        point = model.at_newest(series)
+        values = [point.value(name) if point else None for name in names]
         writer.writerow([
-            safe(series.machine), safe(series.id), safe(model.labels[series.id]), point.commit.hash, point.status,
-            point.ran, *("" if value is None else f"{value.value:.7g}" for value in values),
+            safe(series.machine), safe(series.id), safe(model.labels[series.id]),
+            model.commits[model.newest_place[series.machine]].hash, point.status if point else NOT_MEASURED,
+            point.ran if point else "", *("" if value is None else f"{value.value:.7g}" for value in values),
         ])  # fmt: skip
     return out.getvalue()
 
@@ -243,27 +248,26 @@ def _part(name: str) -> str:
 
 
 def environments(model: Model) -> tuple[str, str]:
-    """The boxes side by side, each as its newest run says it, and when each fact changed; and the CSV."""
+    """The boxes side by side, each as at its newest commit, and when each fact changed; and the CSV."""
     stacks: dict[str, dict[str, str]] = {}
-    turns: list[tuple[str, Any, list[tuple[str, str, str]]]] = []
-    seen: set[tuple[str, str, str]] = set()
-    for series in model.series:
-        for point in series.points:
-            if point.stack:
-                stacks[series.machine] = point.stack
-            if point.changes and (key := (series.machine, point.commit.hash, str(point.changes))) not in seen:
-                seen.add(key)
-                turns.append((series.machine, point.commit, point.changes))
+    turns = []
+    for machine, points in model.stacks.items():
+        for point in points:
+            before = stacks.get(machine)
+            stacks[machine] = point.stack
+            if before is not None and (changes := differences(before, point.stack)):
+                turns.append((model.places[point.commit.hash], machine, point.commit, changes))
+    turns.sort(key=lambda turn: turn[:2])
     names = list(dict.fromkeys(name for stack in stacks.values() for name in stack))
     rows = []
     for name in names:
         values = [stacks[machine].get(name, "none") for machine in stacks]
         rows.append(row([text(name), *map(text, values)], ' class="differs"' if len(set(values)) > 1 else ""))
-    body = table(["fact", *stacks], rows, "the boxes and their software, as the newest run says") if rows else ""
+    body = table(["fact", *stacks], rows, "the boxes and their software, as of the newest commit") if rows else ""
     changed = [
         row([f"<code>{text(commit.short)}</code>", text(machine),
              text(", ".join(f"{name} {old} -> {new}" for name, old, new in changes)), text(commit.subject)])
-        for machine, commit, changes in turns[-200:]
+        for _, machine, commit, changes in turns[-200:]
     ]  # fmt: skip
     if changed:
         body += table(["commit", "machine", "what changed", "subject"], changed, "when the stack changed")

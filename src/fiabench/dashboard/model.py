@@ -100,6 +100,32 @@ class Model:
         return list(dict.fromkeys(series.machine for series in self.series))
 
     @cached_property
+    def newest_place(self) -> dict[str, int]:
+        """By machine the place of the newest commit that left something of any case."""
+        found: dict[str, int] = {}
+        for series in self.series:
+            place = self.places[series.points[-1].commit.hash]
+            found[series.machine] = max(place, found.get(series.machine, 0))
+        return found
+
+    def at_newest(self, series: Series) -> Point | None:
+        """What the machine's newest commit has of the case; None where it has nothing."""
+        point = series.points[-1]
+        return point if self.places[point.commit.hash] == self.newest_place[series.machine] else None
+
+    @cached_property
+    def stacks(self) -> dict[str, list[Point]]:
+        """By machine a point of each commit, oldest first, with what the newest run there ran on."""
+        found: dict[str, dict[int, Point]] = {}
+        for series in self.series:
+            of_machine = found.setdefault(series.machine, {})
+            for point in series.points:
+                place = self.places[point.commit.hash]
+                if point.stack and (place not in of_machine or point.sitting > of_machine[place].sitting):
+                    of_machine[place] = point
+        return {machine: [points[place] for place in sorted(points)] for machine, points in found.items()}
+
+    @cached_property
     def newest(self) -> dict[str, list[Attempt]]:
         """By machine the attempts at its newest commit that left something, oldest first."""
         places = self.places

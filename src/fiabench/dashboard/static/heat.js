@@ -29,7 +29,7 @@ fiabench.heat = (() => {
     controls(metric, base);
     const values = new Map();
     for (const one of index.cases.filter(passes)) {
-      values.set(one, one.values[metric] ? one.values[metric][0] : NaN);
+      values.set(one, one.values[metric] ?? NaN);
     }
     const told = base < 0
       ? `${declared.label} at the newest commit: sequence length by head shard (${declared.about}).`
@@ -66,7 +66,7 @@ fiabench.heat = (() => {
 
   function controls(metric, base) {
     const form = document.getElementById("heat-controls");
-    const there = Object.keys(index.metrics).filter((one) => index.cases.some((found) => found.values[one]));
+    const there = Object.keys(index.metrics).filter((one) => index.cases.some((found) => one in found.values));
     const metrics = there.map((one) => [one, index.metrics[one].label]);
     const commits = index.commits.map(([, , , called], place) => [called, name(place).slice(0, 70)]).reverse();
     const chosen = base < 0 ? "" : index.commits[base][3];

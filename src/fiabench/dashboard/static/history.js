@@ -153,7 +153,7 @@ fiabench.history = (() => {
   function overview(index) {
     const wanted = state().get("metric");
     const metric = index.metrics[wanted] ? wanted : "total";
-    const there = Object.keys(index.metrics).filter((name) => index.cases.some((one) => one.values[name]));
+    const there = Object.keys(index.metrics).filter((name) => index.cases.some((one) => name in one.values));
     const form = document.getElementById("history-controls");
     const had = form.contains(document.activeElement);
     form.replaceChildren(select("history-metric", "metric", there.map((name) => [name, index.metrics[name].label]), metric, (value) => go({ metric: value })));
