@@ -85,7 +85,7 @@ def _write(asked: Asked, out: Path, keep: Path, plots: Path, figures: bool, each
     drawn = pictures.draw(runs, plots, keep / "pictures") if figures else {}
     for one in (one for of_machine in drawn.values() for one in of_machine):
         for path in one.paths:
-            site.link(f"pictures/{path.parent.name}/{path.name}", path)
+            site.link(f"pictures/{path.parent.name}/{path.name}", path, grows=True)
     _cases(site, model, found, Tables(keep / "tables"), each)
     for key in keeper.keys:
         for path in keeper.samples(key).iterdir():
