@@ -107,7 +107,7 @@ fiabench.case = (() => {
       make("figure", {}, make("figcaption", {}, "samples in the order taken, a colour a rank"), scatter(series)),
       make("figure", {}, make("figcaption", {}, compared.length ? "distribution; dashed: the commit it is held against" : "distribution"), density(series, compared))));
     holder.append(make("p", { class: "csv" }, make("button", { type: "button", on: { click: () => save("samples.csv", [["phase", "session", "rank", "iteration", "seconds"],
-      ...phases.flatMap((name) => rows(sessions, name).flatMap((one) => one.values.map((value, number) => [name, one.session, one.rank, number, value])))]) } }, "CSV: these samples")));
+      ...phases.flatMap((name) => rows(sessions, name).flatMap((one) => one.values.map((value, number) => [name, one.session, one.rank, number, Number(value.toPrecision(6))])))]) } }, "CSV: these samples")));
     holder.append(...about(sessions), list("Fingerprint: the box and its software", fingerprint(found, at)));
   }
 
