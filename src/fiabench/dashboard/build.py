@@ -21,6 +21,7 @@ from fiabench.dashboard.script import key_of, take
 from fiabench.dashboard.tables import Tables, Written
 from fiabench.history.on_cores import on_every_core, ranges
 from fiabench.history.series import Series
+from fiabench.results import cells
 from fiabench.results.metrics import METRICS
 from fiabench.results.rundir import Run
 
@@ -238,6 +239,7 @@ def _case(
         "variant": variants[series.id],
         "state": state,
         "status": newest.status if newest else events.NOT_MEASURED,
+        "marks": cells.marks(found) if found else "",
         "values": values,
         **facts(series.case, model.lengths),
     }

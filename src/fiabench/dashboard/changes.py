@@ -71,9 +71,12 @@ def verdict_line(model: Model, verdict: Verdict) -> str:
         for name in _ORDER
         if name in _ALWAYS or verdict.counts.get(name)
     ]
-    since = (
-        f"since {commit_link(model.link, verdict.since.commit)}" if verdict.since else "nothing stands that is worse"
-    )
+    if verdict.since:
+        since = f"since {commit_link(model.link, verdict.since.commit)}"
+    elif NOT_JUDGED in verdict.counts and not verdict.counts.keys() - {NOT_JUDGED, NOT_MEASURED}:
+        since = "nothing could be judged"
+    else:
+        since = "nothing stands that is worse"
     boxes = ", ".join(model.machines)
     return (
         f'<ul class="verdict" aria-label="verdict">{"".join(parts)}</ul><p class="of">of {verdict.total} '
@@ -119,7 +122,7 @@ def _group(model: Model, group: Group) -> str:
     more = f"<p>{left} more cases are in the CSV.</p>" if left else ""
     head = ("case", "metric", "effect", "how sure", "commits", "whose", "where", "commands")
     cases = table(head, rows, f"{group.state} at {lead.place.commit.short}")
-    heading = f"{SIGNS[group.state]} {group.state}: {_effect(lead)}"
+    heading = f"{SIGNS[group.state]} {group.state}: {named_effect(lead) or _effect(lead)}"
     commit = lead.place.commit
     return (
         f'<article class="group {_class(group.state)}" data-machine="{text(group.machine)}">'
@@ -180,6 +183,11 @@ def commit_link(link: str, commit: Commit) -> str:
 def relative(value: float) -> str:
     """`+5.1 %` for 0.051."""
     return f"{100 * value:+.{0 if abs(value) >= 0.0995 else 1}f} %"
+
+
+def named_effect(event: Event) -> str:
+    """The metric and by how much it changed; empty for a failure."""
+    return "" if event.change is None else f"{METRICS[event.metric].label} {relative(event.change.magnitude)}"
 
 
 def _effect(event: Event) -> str:

@@ -40,7 +40,7 @@ def newest_runs(model: Model) -> dict[str, Run]:
 
 
 def draw(runs: dict[str, Run], plots: Path, folder: Path) -> dict[str, list[Drawn]]:
-    """Draws what is not drawn yet of ``runs``, by these figures, into ``folder``, as SVG; returns by machine what became
+    """Draws what is not drawn yet of ``runs`` by these figures into ``folder``, as SVG; returns by machine what became
     of each."""
     made = {}
     drawing = mark_of_sources(plots, Path(figures.__path__[0]), Path(results.__path__[0]))

@@ -49,9 +49,9 @@ fiabench.heat = (() => {
     }
     const tables = [...groups].map(([title, cases]) => table(title, cases, values, declared, base >= 0));
     const holder = document.getElementById("heat-tables");
-    const rows = [...values].map(([one, value]) => [one.machine, one.label, one.seq, one.shard, one.dtype, one.op, metric, Number.isNaN(value) ? "" : value]);
+    const rows = [...values].map(([one, value]) => [one.machine, one.label, one.seq, one.shard, one.dtype, one.op, metric, Number.isNaN(value) ? "" : value, one.marks]);
     const what = base < 0 ? `value [${declared.unit}]` : `change against ${index.commits[base][0]}`;
-    const download = make("button", { type: "button", on: { click: () => save("heat.csv", [["machine", "case", "length", "shard", "dtype", "operator", "metric", what], ...rows]) } }, "CSV: this heat map");
+    const download = make("button", { type: "button", on: { click: () => save("heat.csv", [["machine", "case", "length", "shard", "dtype", "operator", "metric", what, "marks"], ...rows]) } }, "CSV: this heat map");
     holder.replaceChildren(...(tables.length ? tables : [make("p", {}, "No case passes the filters.")]), key(base >= 0, declared), make("p", { class: "csv" }, download));
   }
 
@@ -97,7 +97,7 @@ fiabench.heat = (() => {
   function cell(one, value, declared, compared) {
     const measured = one.status === "ok" || one.status === "unsettled";
     const said = Number.isNaN(value) ? (measured ? "–" : one.status.replaceAll("_", " "))
-      : compared ? relative(value) : human(value, declared.unit);
+      : (compared ? relative(value) : human(value, declared.unit)) + one.marks;
     return make("a", { href: link({ view: "case", case: one.key, at: "" }), "data-case": one.key,
       "aria-label": `${one.label}: ${said}` }, said);
   }
