@@ -141,7 +141,7 @@ def test_phases_have_a_scale_for_each_length_and_names_of_their_own(tmp_path: Pa
     (head,) = {tuple(row) for row in table(tmp_path, "phases")}
     assert len(set(head)) == len(head)
     assert len((tmp_path / "html" / "csv" / "phases.csv").read_text().splitlines()[0].split(",")) >= len(head)
-    assert "kernel in the bar, mean rank [s]" in head
+    assert "kernel of the mean rank [s]" in head
 
 
 def test_shortened_numbers_are_rounded() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from fiabench.history.repository import Commit
 from fiabench.history.series import Series
 from fiabench.history.store import Attempt
+from fiabench.results.environment import is_simulated
 from fiabench.results.rundir import Run
 
 
@@ -33,7 +34,7 @@ def placed(there: Sequence[Attempt], runs: Sequence[tuple[Path, Run]]) -> tuple[
     attempts, named = [], set()
     for path, run in sorted(runs, key=lambda one: str(one[1].header["created"])):
         machine = str(run.environment.get("host") or "box")
-        if run.environment.get("simulated"):
+        if is_simulated(run.environment):
             machine += f", {run.environment.get('device_name') or 'simulated'}"
         commit = str(run.header.get("commit") or "")
         if not commit or any(_displaces(run, other) for other in at.get((machine, commit), ())):

@@ -181,8 +181,8 @@ def phases(model: Model, runs: dict[str, Run]) -> tuple[str, str]:
         "the worst rank: they are not the bar's parts. Exposed is what is in the total beside the kernel and merging; "
         "overlap is by how much the phases add up to more than the total."
     )
-    head = ["machine", "case", "marks", "ulysses", *(f"{name} in the bar, mean rank [s]" for name in stack.PARTS)]
-    head += ["total [s]", "a2a share", "wait, worst rank [s]", "exposed [s]", "closure residual"]
+    head = ["machine", "case", "marks", "ulysses", *(f"{name} of the mean rank [s]" for name in stack.PARTS)]
+    head += ["total [s]", "a2a share", "wait of the worst rank [s]", "exposed [s]", "closure residual"]
     html = (
         f'<section id="phases"><h2>Phases</h2><p>{said}</p><ul class="key">{key}</ul>{body}'
         f"{marks_key(cells.meanings([line for _, line, _ in rows], ON_ITS_PAGE))}"
