@@ -60,7 +60,7 @@ def test_runs_of_one_commit_stand_beside_each_other(tmp_path: Path) -> None:
     short = "e" * 10
     assert totals(tmp_path) == {
         ("box", short, 1e-3), ("box", f"{short} 2026-01-01 03:04:05 after", 2e-3),
-        ("box, simulated 910B3", short, 3e-3), ("box, simulated A3", short, 4e-3),
+        ("box (simulated 910B3)", short, 3e-3), ("box (simulated A3)", short, 4e-3),
     }  # fmt: skip
     assert not done.model.notices
 
@@ -69,6 +69,10 @@ def test_runs_of_one_commit_and_box_with_other_cases_stand_together(tmp_path: Pa
     runs = [run(tmp_path / "a", 1e-3, CASES[:2], REAL), run(tmp_path / "b", 2e-3, CASES[2:], REAL)]
     shown(tmp_path, *runs)
     assert {name for _, name, _ in totals(tmp_path)} == {"e" * 10}
+    runs.insert(0, run(tmp_path / "older", 3e-3, CASES[:2], REAL, "2025-12-31"))
+    done = shown(tmp_path, *runs)
+    assert len(totals(tmp_path)) == 3
+    assert "not measured" not in done.verdict.counts
 
 
 def test_runs_without_a_commit_have_names_of_their_own(tmp_path: Path) -> None:

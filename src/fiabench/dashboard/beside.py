@@ -27,23 +27,24 @@ def placed(there: Sequence[Attempt], runs: Sequence[tuple[Path, Run]]) -> tuple[
     The machine is the host; a simulated device on it is one of its own. Runs of one commit stand together where they
     are of one box and one set of software and no case is in both.
     """
-    at: dict[tuple[str, str], list[Run]] = {}
+    newest: dict[tuple[str, str], tuple[str, list[Run]]] = {}  # of a commit on a machine what a run may stand with
     for attempt in there:
         if attempt.run:
-            at.setdefault((attempt.machine, attempt.commit), []).append(attempt.run)
+            newest.setdefault((attempt.machine, attempt.commit), (attempt.commit, []))[1].append(attempt.run)
     attempts, named = [], set()
     for path, run in sorted(runs, key=lambda one: str(one[1].header["created"])):
         machine = str(run.environment.get("host") or "box")
         if is_simulated(run.environment):
-            machine += f", {run.environment.get('device_name') or 'simulated'}"
+            machine += f" ({run.environment.get('device_name') or 'simulated'})"
         commit = str(run.header.get("commit") or "")
-        if not commit or any(_displaces(run, other) for other in at.get((machine, commit), ())):
-            commit = _name(path, run, commit)
-            if commit in named:
-                commit += f" ({path})"
-            named.add(commit)
-        at.setdefault((machine, commit), []).append(run)
-        attempts.append(Attempt(machine, commit, path, run, ""))
+        place, others = newest.get((machine, commit), (commit, []))
+        if not commit or any(_displaces(run, other) for other in others):
+            place, others = _name(path, run, commit), []
+            if place in named:
+                place += f" ({path})"
+            named.add(place)
+        newest[machine, commit] = place, [*others, run]
+        attempts.append(Attempt(machine, place, path, run, ""))
     return attempts, named
 
 

@@ -144,7 +144,7 @@ def phases(model: Model, runs: dict[str, Run]) -> tuple[str, str]:
     for series, line, found in rows:
         value = _reader(line)
         overlap = line.value("closure_residual")
-        hidden = units.percent(-overlap) if overlap is not None and overlap < 0 else "none"
+        hidden = units.percent(-overlap) + cells.marks(line) if overlap is not None and overlap < 0 else "none"
         made.append(row(
             [
                 case_link(model, series.machine, series.id, name_of(series)),
