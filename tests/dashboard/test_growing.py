@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from fiabench.dashboard import build
+from fiabench.dashboard.model import Asked
 from fiabench.stats.changes import detector
 from fiabench.stats.changes.found import Detection
 from fiabench.stats.changes.given import Given
@@ -119,17 +121,48 @@ def test_pages_that_were_copied_are_those_of_today(tmp_path: Path, fresh: Fresh)
 
 def test_only_what_is_new_is_judged(tmp_path: Path, fresh: Fresh, monkeypatch: pytest.MonkeyPatch) -> None:
     judged: list[int] = []
-    really = detector._judge_new
+    really = detector._judge_all
 
-    def counted(batch: list[Given], sessions: tuple[int, ...]) -> list[Detection]:
-        judged.append(len(batch))
-        return really(batch, sessions)
+    def counted(parts: list[Given], known: detector.Known, spread: detector.Spread) -> list[Detection]:
+        judged.append(sum(detector._name(part) not in known for part in parts))
+        return really(parts, known, spread)
 
-    monkeypatch.setattr(detector, "_judge_new", counted)
+    monkeypatch.setattr(detector, "_judge_all", counted)
     made = fresh(13)
     built(made, tmp_path)
     assert sum(judged) >= 6
     judged.clear()
     first = pages(tmp_path)
     built(made, tmp_path)
-    assert (judged, pages(tmp_path)) == ([], first)
+    assert (sum(judged), pages(tmp_path)) == (0, first)
+
+
+def test_pictures_are_drawn_anew_where_a_figure_or_the_run_is_another(tmp_path: Path, fresh: Fresh) -> None:
+    made = fresh(1)
+    plots = tmp_path / "plots"
+    plots.mkdir()
+
+    def names() -> dict[str, bytes]:
+        build.write(Asked(made.store), tmp_path / "html", tmp_path / "kept", plots)
+        return {path.name: path.read_bytes() for path in (tmp_path / "html" / "pictures").rglob("*.svg")}
+
+    def figure(name: str, number: int) -> None:
+        (plots / name).write_text(
+            "from matplotlib.figure import Figure\n\n\ndef draw(run):\n    figure = Figure()\n"
+            f"    figure.text(0.1, 0.{number}, run.header['created'] + str(run.lines[0].samples))\n    return figure\n"
+        )
+
+    figure("memory.py", 1)
+    first = names()
+    figure("memory.py", 2)
+    figure("newfig.py", 3)
+    second = names()
+    assert set(second) == {"memory.svg", "newfig.svg"}
+    assert second["memory.svg"] != first["memory.svg"]
+    (plots / "newfig.py").unlink()
+    assert names() == {"memory.svg": second["memory.svg"]}
+    (path,) = made.store.runs.glob("*/*/*/cases.jsonl")
+    line, *others = [json.loads(text) for text in path.read_text().splitlines()]
+    line["samples"]["kernel"]["0"][0] *= 2
+    path.write_text("".join(json.dumps(one) + "\n" for one in (line, *others)))
+    assert names()["memory.svg"] != second["memory.svg"]

@@ -128,11 +128,14 @@ def test_a_foreign_run_is_passed_over_with_a_notice(content: str, tmp_path: Path
     assert done.verdict.total == 6
 
 
-def test_a_last_line_cut_short_is_passed_over(tmp_path: Path, fresh: Fresh) -> None:
+def test_a_last_line_cut_short_is_passed_over_with_a_notice(tmp_path: Path, fresh: Fresh) -> None:
     made = fresh(10)
     path = next(made.store.runs.glob("*/*/*/cases.jsonl"))
     path.write_bytes(path.read_bytes()[:-40])
-    assert built(made, tmp_path).verdict.total == 6
+    done = built(made, tmp_path)
+    assert done.verdict.total == 6
+    assert done.model.notices == [f"{path.parent}: the last line of cases.jsonl is cut short and is passed over"]
+    assert "Notices (1)" in done.index.read_text()
 
 
 @pytest.mark.slow

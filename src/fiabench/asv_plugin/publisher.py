@@ -36,10 +36,11 @@ class Index(OutputPublisher):
         folder = Path(conf.results_dir).resolve().parent
         # asv works in the folder of its configuration, and does not say what that is called.
         store = Store(folder, conf.project, Path.cwd() / "asv.conf.json")
+        place = folder.parents[1] if store.outside else None
         plots = Path(conf.benchmark_dir).resolve().parent / "plots"
         try:
             # What was read is kept apart: asv empties its own folder each time.
-            built = write(Asked(store), out, folder / KEPT, plots)
+            built = write(Asked(store, place=place), out, folder / KEPT, plots)
         except InputError as error:
             raise util.UserError(str(error)) from error
         for notice in built.model.notices:

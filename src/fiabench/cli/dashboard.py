@@ -52,7 +52,7 @@ def build(
     started = time.monotonic()
     store = _store(name, place, bool(runs))
     keep = (store.folder if store.exists() else out.resolve() / ".kept") / pages.KEPT
-    asked = Asked(store, [path.resolve() for path in runs], metrics or JUDGED)
+    asked = Asked(store, [path.resolve() for path in runs], metrics or JUDGED, place and place.resolve())
     notes = console(stderr=True)
     # Without a thread that refreshes it: processes are forked meanwhile.
     with Progress(console=notes, transient=True, auto_refresh=False, disable=not notes.is_terminal) as bars:

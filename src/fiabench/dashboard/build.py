@@ -21,6 +21,7 @@ from fiabench.dashboard.script import key_of, take
 from fiabench.dashboard.tables import Tables, Written
 from fiabench.history.on_cores import on_every_core, ranges
 from fiabench.history.series import Series
+from fiabench.results import cells
 from fiabench.results.metrics import METRICS
 from fiabench.results.rundir import Run
 
@@ -85,7 +86,7 @@ def _write(asked: Asked, out: Path, keep: Path, plots: Path, figures: bool, each
     drawn = pictures.draw(runs, plots, keep / "pictures") if figures else {}
     for one in (one for of_machine in drawn.values() for one in of_machine):
         for path in one.paths:
-            site.link(f"pictures/{path.parent.name}/{path.name}", path)
+            site.link(f"pictures/{path.parent.name}/{path.name}", path, grows=True)
     _cases(site, model, found, Tables(keep / "tables"), each)
     for key in keeper.keys:
         for path in keeper.samples(key).iterdir():
@@ -212,22 +213,24 @@ def _index(model: Model, of_series: dict[int, str]) -> dict[str, Any]:
         "project": model.name,
         "link": model.link,
         "metrics": {name: metric._asdict() for name, metric in METRICS.items()},
-        "commits": [[commit.hash, commit.date, commit.subject] for commit in model.commits],
+        "commits": [
+            [commit.hash, commit.date, commit.subject, name] for commit, name in zip(model.commits, model.names)
+        ],
         "machines": [{"name": name, "ran": _ran(model, name)} for name in machines],
         "runs": runs,
-        "cases": [_case(model, series, machines, variants, places, of_series[id(series)]) for series in model.series],
+        "cases": [_case(model, series, machines, variants, of_series[id(series)]) for series in model.series],
     }
 
 
 def _case(
-    model: Model, series: Series, machines: dict[str, int], variants: dict[str, str], places: dict[str, int], state: str
+    model: Model, series: Series, machines: dict[str, int], variants: dict[str, str], state: str
 ) -> dict[str, Any]:
-    newest = series.points[-1]
-    found = kept(newest)
+    newest = model.at_newest(series)
+    found = kept(newest) if newest else None
     values = {}
     if found is not None and found.measured:
         for name, entry in found.metrics.items():
-            values[name] = [float(f"{number:.5g}") for number in (entry["value"], entry["low"], entry["high"])]
+            values[name] = float(f"{entry['value']:.7g}")
     return {
         "key": casefiles.name_of(series),
         "case": key_of(series.id),
@@ -235,8 +238,8 @@ def _case(
         "label": model.labels[series.id],
         "variant": variants[series.id],
         "state": state,
-        "at": places[newest.commit.hash],
-        "status": newest.status,
+        "status": newest.status if newest else events.NOT_MEASURED,
+        "marks": cells.marks(found) if found else "",
         "values": values,
         **facts(series.case, model.lengths),
     }

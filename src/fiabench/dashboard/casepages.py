@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from fiabench.dashboard.casefiles import History, name_of
-from fiabench.dashboard.changes import SIGNS, commit_link, relative
+from fiabench.dashboard.changes import SIGNS, commit_link, named_effect
 from fiabench.dashboard.digest import COLUMNS
 from fiabench.dashboard.events import Event
-from fiabench.dashboard.markup import csv_link, page, table, text
+from fiabench.dashboard.markup import csv_link, marks_key, page, table, text
 from fiabench.dashboard.model import Model
-from fiabench.history.acceptance import STATUS
 from fiabench.history.repository import Commit
 from fiabench.history.series import Point
-from fiabench.results import units
+from fiabench.results import cells, units
 from fiabench.results.metrics import METRICS
 from fiabench.results.words import essence
 
@@ -28,12 +27,15 @@ def case_page(model: Model, history: History, events: Sequence[Event]) -> str:
     series = history.series
     key = name_of(series)
     metrics = [name for name in SHOWN if name in history.metrics]
-    changed = {event.at: f"{SIGNS[event.state]} {event.state}: {_said(event)}" for event in events}
+    changed = {event.at: f"{SIGNS[event.state]} {event.state}: {named_effect(event) or event.said}" for event in events}
     start = max(0, len(series.points) - LAST)
     rows = [
-        _row(model, point, values, metrics, changed.get(start + place, ""))
-        for place, (point, values) in enumerate(zip(series.points[start:], history.values[start:].tolist()))
+        _row(model, point, values, metrics, changed.get(start + place, ""), cells.marks(found) if found else "")
+        for place, (point, found, values) in enumerate(
+            zip(series.points[start:], history.kept[start:], history.values[start:].tolist())
+        )
     ]
+    marked = cells.meanings([found for found in history.kept[start:] if found], "with charts and samples")
     count = len(series.points)
     said = f"the last {LAST} of {count} commits" if count > LAST else f"{count} commits"
     head = ["commit", "date", "subject", *(METRICS[name].label for name in metrics), "status", "what changed"]
@@ -43,14 +45,16 @@ def case_page(model: Model, history: History, events: Sequence[Event]) -> str:
         f'<header><h1>{text(title)}</h1>{ran}<p><a href="../index.html">all cases</a> · '
         f'<a href="../index.html#view=case&amp;case={key}">with charts and samples</a></p></header><main id="main">'
         f"<p><code>{text(series.id)}</code></p>{csv_link(f'{key}.csv', 'all commits of this case')}"
-        f"{table(head, reversed(rows), f'{said}, the newest first')}</main>"
+        f"{table(head, reversed(rows), f'{said}, the newest first')}{marks_key(marked)}</main>"
     )
     return page(f"{title} - {model.name}", body, "../")
 
 
-def _row(model: Model, point: Point, values: list[list[float]], metrics: Sequence[str], changed: str) -> str:
+def _row(
+    model: Model, point: Point, values: list[list[float]], metrics: Sequence[str], changed: str, marks: str
+) -> str:
     commit = point.commit
-    numbers = "".join(f"<td>{_number(values[COLUMNS[name]], METRICS[name].unit)}</td>" for name in metrics)
+    numbers = "".join(f"<td>{_number(values[COLUMNS[name]], METRICS[name].unit, marks)}</td>" for name in metrics)
     status = point.status.replace("_", " ")
     if point.reason:
         status += f": {' '.join(essence(point.reason).split())[:_REASON]}"
@@ -67,16 +71,9 @@ def _of_commit(link: str, commit: Commit) -> str:
     return f'<th scope="row">{named}</th><td>{text(commit.date)}</td><td>{text(commit.subject)}</td>'
 
 
-def _number(found: list[float], unit: str) -> str:
+def _number(found: list[float], unit: str, marks: str) -> str:
     value, low, high = found
     if value != value:
         return ""
     spread = f" {units.spread(low, high, value)}" if high > low and value else ""
-    return f"{units.human(value, unit)}{spread}"
-
-
-def _said(event: Event) -> str:
-    if event.change is None:
-        return event.said
-    metric = event.metric if event.metric == STATUS else METRICS[event.metric].label
-    return f"{metric} {relative(event.change.magnitude)}"
+    return f"{units.human(value, unit)}{spread}{marks}"

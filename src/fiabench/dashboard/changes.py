@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from fiabench.dashboard import commands
 from fiabench.dashboard import events as happened
+from fiabench.dashboard.beside import RunOf
 from fiabench.dashboard.casefiles import name_of
 from fiabench.dashboard.events import (
     ACCEPTED,
@@ -71,9 +72,12 @@ def verdict_line(model: Model, verdict: Verdict) -> str:
         for name in _ORDER
         if name in _ALWAYS or verdict.counts.get(name)
     ]
-    since = (
-        f"since {commit_link(model.link, verdict.since.commit)}" if verdict.since else "nothing stands that is worse"
-    )
+    if verdict.since:
+        since = f"since {commit_link(model.link, verdict.since.commit)}"
+    elif NOT_JUDGED in verdict.counts and not verdict.counts.keys() - {NOT_JUDGED, NOT_MEASURED}:
+        since = "nothing could be judged"
+    else:
+        since = "nothing stands that is worse"
     boxes = ", ".join(model.machines)
     return (
         f'<ul class="verdict" aria-label="verdict">{"".join(parts)}</ul><p class="of">of {verdict.total} '
@@ -118,7 +122,7 @@ def _group(model: Model, group: Group) -> str:
     left = len(group.events) - len(rows)
     more = f"<p>{left} more cases are in the CSV.</p>" if left else ""
     cases = table(_HEAD, rows, f"{group.state} at {lead.place.commit.short}")
-    heading = f"{SIGNS[group.state]} {group.state}: {_effect(lead)}"
+    heading = f"{SIGNS[group.state]} {group.state}: {named_effect(lead) or _effect(lead)}"
     commit = lead.place.commit
     return (
         f'<article class="group {_class(group.state)}" data-machine="{text(group.machine)}">'
@@ -172,7 +176,7 @@ def case_link(model: Model, machine: str, name: str, key: str) -> str:
 def commit_link(link: str, commit: Commit) -> str:
     """Hash and subject; the hash leads to the commit's page where one is known, by :attr:`Model.link`."""
     short = f"<code>{text(commit.short)}</code>"
-    if link:
+    if link and not isinstance(commit, RunOf):
         short = f'<a href="{text(link + commit.hash)}" rel="noreferrer">{short}</a>'
     return f"{short} {text(commit.subject)}"
 
@@ -181,6 +185,11 @@ def relative(value: float) -> str:
     """`+5.1 %` for 0.051."""
     places = 0 if abs(value) >= 0.0995 else 1
     return f"{round(100 * value, places) + 0.0:+.{places}f} %"  # no -0.0
+
+
+def named_effect(event: Event) -> str:
+    """The metric and by how much it changed; empty for a failure."""
+    return "" if event.change is None else f"{METRICS[event.metric].label} {relative(event.change.magnitude)}"
 
 
 def _effect(event: Event) -> str:

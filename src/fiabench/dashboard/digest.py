@@ -6,6 +6,7 @@ A digest is a run whose measurements are :class:`Kept`: everything of :mod:`fiab
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -21,7 +22,7 @@ from fiabench.results import words
 from fiabench.results.environment import said_of
 from fiabench.results.measurement import STATUSES, Measurement
 from fiabench.results.metrics import METRICS
-from fiabench.results.rundir import Run, read_run
+from fiabench.results.rundir import CASES, Run, read_run
 
 COLUMNS = {name: place for place, name in enumerate(METRICS)}
 """Metric to its place in a digest's values."""
@@ -112,7 +113,7 @@ def read(path: Path, known: dict[str, dict[str, Any]]) -> tuple[Run, list[str]]:
     """
     run = read_run(path)
     _check_header(path, run.header)
-    notices: list[str] = []
+    notices = [f"{path}: the last line of {CASES} is cut short and is passed over"] if _cut_short(path) else []
     seen: set[tuple[str, int]] = set()
     lines = []
     for number, line in enumerate(run.lines, start=1):
@@ -133,6 +134,18 @@ def read(path: Path, known: dict[str, dict[str, Any]]) -> tuple[Run, list[str]]:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError.plain(f"{path}: its sessions do not fit together ({type(error).__name__}: {error})") from error
     return clean, notices
+
+
+def _cut_short(path: Path) -> bool:
+    """Whether whoever wrote the run was ended within a line, or the disk was full."""
+    try:
+        with (path / CASES).open("rb") as file:
+            if not file.seek(0, os.SEEK_END):
+                return False
+            file.seek(-1, os.SEEK_END)
+            return file.read() != b"\n"
+    except OSError:
+        return False
 
 
 def digest(run: Run, key: str) -> tuple[Digest, dict[str, dict[str, Any]]]:

@@ -15,7 +15,6 @@ from fiabench.history.blame import BOX, blame
 from fiabench.history.detecting import Judged, LevelChange
 from fiabench.history.gating import Finding
 from fiabench.history.series import Point, Series
-from fiabench.results.measurement import LEFT_OUT
 from fiabench.results.words import essence
 
 FAILING, REGRESSED, SUSPECT, UNDECIDED, OF_BOX, ACCEPTED, IMPROVED, OVER = (
@@ -186,13 +185,13 @@ def by_series(found: Sequence[Event]) -> dict[int, list[Event]]:
     return own
 
 
-def state_of(series: Series, own: Sequence[Event], judged: Sequence[Judged]) -> str:
-    """The one word for a case: the most pressing of its events that stand."""
+def state_of(newest: Point | None, own: Sequence[Event], judged: Sequence[Judged]) -> str:
+    """The one word for a case: the most pressing of its events that stand. ``newest`` is what it is at the machine's
+    newest commit, None where nobody measured it there."""
     standing = [event.state for event in own if event.state != OVER]
     if standing:
         return min(standing, key=RANK.index)
-    newest = series.points[-1]
-    if newest.status in LEFT_OUT or not newest.measured:
+    if newest is None or not newest.measured:
         return NOT_MEASURED
     return NOT_JUDGED if judged and all(one.abstains for one in judged) else UNCHANGED
 
@@ -205,7 +204,8 @@ def states(model: Model, found: Sequence[Event]) -> dict[int, str]:
     for one in model.judged:
         judged.setdefault(id(one.series), []).append(one)
     return {
-        id(series): state_of(series, own.get(id(series), []), judged.get(id(series), [])) for series in model.series
+        id(series): state_of(model.at_newest(series), own.get(id(series), []), judged.get(id(series), []))
+        for series in model.series
     }
 
 

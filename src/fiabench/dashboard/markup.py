@@ -56,6 +56,11 @@ def csv_link(path: str, what: str) -> str:
     return f'<p class="csv"><a href="{text(path)}" download>CSV: {text(what)}</a></p>'
 
 
+def marks_key(meanings: Sequence[str]) -> str:
+    """What the marks beside numbers mean; empty where there are none."""
+    return f'<ul class="marks">{"".join(f"<li>{text(said)}</li>" for said in meanings)}</ul>' if meanings else ""
+
+
 def command(line: str, what: str) -> str:
     """A command to copy."""
     return f'<div class="command"><span>{text(what)}</span> <code>{text(line)}</code></div>'

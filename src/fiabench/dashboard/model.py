@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,6 +13,7 @@ from typing import NamedTuple
 
 from fiabench.cases.case import Case
 from fiabench.cases.errors import InputError
+from fiabench.dashboard import beside
 from fiabench.dashboard.digest import Kept
 from fiabench.dashboard.judgements import Judgements
 from fiabench.dashboard.keeping import Keeper, Progress
@@ -24,7 +26,6 @@ from fiabench.history.series import Point, Series, read_series
 from fiabench.history.store import Attempt, Store
 from fiabench.results import words
 from fiabench.results.naming import label, varying
-from fiabench.results.rundir import Run
 
 JUDGED = ("total", "peak_memory")
 """Metrics that changes are looked for in, as `history gate` does; of the others the pages show how they moved along."""
@@ -38,6 +39,8 @@ class Asked(NamedTuple):
     runs: Sequence[Path] = ()
     """Run directories beside those of the store."""
     metrics: Sequence[str] = JUDGED
+    place: Path | None = None
+    """What commands have to be told by `--store`; None for the checkout's own."""
 
 
 @dataclass
@@ -51,7 +54,11 @@ class Model:
     judged: list[Judged]
     answer: Gate
     acceptances: Acceptances
+    of_history: set[tuple[str, str]]
+    """Machine and commit of what the store has, and no run beside it."""
     attempts: list[Attempt] = field(default_factory=list)
+    place: Path | None = None
+    """See :class:`Asked`."""
     link: str = ""
     """What a commit's page is addressed by, up to its hash; empty where none is known."""
     notices: list[str] = field(default_factory=list)
@@ -71,6 +78,12 @@ class Model:
         """Of the commits, by hash."""
         return {commit.hash: place for place, commit in enumerate(self.commits)}
 
+    @cached_property
+    def names(self) -> list[str]:
+        """Of the commits, in their order: what each is called and addressed by, and no other."""
+        shorts = Counter(commit.short for commit in self.commits)
+        return [commit.short if shorts[commit.short] == 1 else commit.hash for commit in self.commits]
+
     @property
     def name(self) -> str:
         return self.store.name
@@ -85,6 +98,32 @@ class Model:
     @cached_property
     def machines(self) -> list[str]:
         return list(dict.fromkeys(series.machine for series in self.series))
+
+    @cached_property
+    def newest_place(self) -> dict[str, int]:
+        """By machine the place of the newest commit that left something of any case."""
+        found: dict[str, int] = {}
+        for series in self.series:
+            place = self.places[series.points[-1].commit.hash]
+            found[series.machine] = max(place, found.get(series.machine, 0))
+        return found
+
+    def at_newest(self, series: Series) -> Point | None:
+        """What the machine's newest commit has of the case; None where it has nothing."""
+        point = series.points[-1]
+        return point if self.places[point.commit.hash] == self.newest_place[series.machine] else None
+
+    @cached_property
+    def stacks(self) -> dict[str, list[Point]]:
+        """By machine a point of each commit, oldest first, with what the newest run there ran on."""
+        found: dict[str, dict[int, Point]] = {}
+        for series in self.series:
+            of_machine = found.setdefault(series.machine, {})
+            for point in series.points:
+                place = self.places[point.commit.hash]
+                if point.stack and (place not in of_machine or point.sitting > of_machine[place].sitting):
+                    of_machine[place] = point
+        return {machine: [points[place] for place in sorted(points)] for machine, points in found.items()}
 
     @cached_property
     def newest(self) -> dict[str, list[Attempt]]:
@@ -131,12 +170,18 @@ def build(asked: Asked, keeper: Keeper, each: Progress) -> Model:
     store = asked.store
     keeper.read_ahead([*(store.run_directories() if store.exists() else ()), *asked.runs], each)
     attempts, unreadable = store.attempts(read=keeper.read) if store.exists() else ([], [])
-    for path in asked.runs:
+    runs = []
+    there = {attempt.path for attempt in attempts}
+    for path in dict.fromkeys(path for path in asked.runs if path not in there):
         try:
-            attempts.append(_beside(keeper.read(path), path))
+            runs.append((path, keeper.read(path)))
         except InputError as error:
             unreadable.append(str(error))
+    of_history = {(attempt.machine, attempt.commit) for attempt in attempts}
+    besides, named = beside.placed(attempts, runs)
+    attempts += besides
     series = read_series(store, attempts, lambda name, case: True)
+    beside.name(series, named)
     judgements = Judgements(keeper.folder)
     judged = detect_changes(series, asked.metrics, known=judgements)
     judgements.close()
@@ -150,15 +195,10 @@ def build(asked: Asked, keeper: Keeper, each: Progress) -> Model:
     place = str(repository.path) if repository else ""
     acceptances = Acceptances(entries, repository)
     answer = gate(series, judged, acceptances)
-    return Model(store, place, series, judged, answer, acceptances, attempts, _link(store.configuration), notices)
-
-
-def _beside(run: Run, path: Path) -> Attempt:
-    """A run that is of no history: its machine and commit are those that it says."""
-    created = str(run.header["created"])
-    commit = str(run.header.get("commit") or f"run of {created[:16].replace('T', ' ')}")
-    machine = str(run.environment.get("host") or "box")
-    return Attempt(machine, commit, path, run, "")
+    return Model(
+        store, place, series, judged, answer, acceptances, of_history, attempts, asked.place,
+        _link(store.configuration), notices,
+    )  # fmt: skip
 
 
 def _link(configuration: Path) -> str:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from fiabench import figures, results
 from fiabench.cases.errors import InputError
 from fiabench.dashboard import digest as digests
+from fiabench.dashboard.keeping import mark_of_sources
 from fiabench.dashboard.markup import text
 from fiabench.dashboard.model import Model
 from fiabench.dashboard.script import key_of
@@ -38,10 +40,12 @@ def newest_runs(model: Model) -> dict[str, Run]:
 
 
 def draw(runs: dict[str, Run], plots: Path, folder: Path) -> dict[str, list[Drawn]]:
-    """Draws what is not drawn yet of ``runs`` into ``folder``, as SVG; returns by machine what became of each."""
+    """Draws what is not drawn yet of ``runs`` by these figures into ``folder``, as SVG; returns by machine what became
+    of each."""
     made = {}
+    drawing = mark_of_sources(plots, Path(figures.__path__[0]), Path(results.__path__[0]))
     for machine, run in runs.items():
-        key = key_of(machine, *(f"{line.id} {line.metrics}" for line in run.lines))
+        key = key_of(drawing, machine, str(run.header), *(str(line) for line in run.lines))
         target = folder / key
         made[machine] = _known(target) or _draw(run, plots, target)
     for old in folder.glob("*"):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import sys
 from array import array
 from collections.abc import Sequence
 from typing import Any
@@ -28,10 +27,11 @@ def packed(values: np.ndarray | Sequence[float]) -> str:
 
 
 def shortened(values: array[float]) -> str:
-    """Numbers in single precision without their last byte, in base64: five digits, a quarter less."""
-    if sys.byteorder == "big":
-        values.byteswap()
-    return base64.b64encode(np.frombuffer(values, "u1").reshape(-1, 4)[:, 1:].tobytes()).decode("ascii")
+    """Numbers in single precision, rounded to what is left without their last byte, in base64: to 1.5e-5 of them, a
+    quarter less."""
+    bits = np.frombuffer(values, "=f4").astype("<f4").view("<u4")
+    bits[np.isfinite(values)] += 0x80  # carries into the bytes that stay, from half of their last place on
+    return base64.b64encode(bits.view("u1").reshape(-1, 4)[:, 1:].tobytes()).decode("ascii")
 
 
 def key_of(*parts: str) -> str:

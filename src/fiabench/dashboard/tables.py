@@ -17,9 +17,10 @@ from fiabench.dashboard.digest import COLUMNS, Kept
 from fiabench.dashboard.keeping import write_whole
 from fiabench.history.repository import Commit
 from fiabench.history.series import Point
+from fiabench.results.cells import marks
 from fiabench.results.metrics import METRICS
 
-_FORMAT = 1
+_FORMAT = 2
 """Of the tables: another number, and all are written anew."""
 _INDEX = "tables.json"
 _QUOTED = re.compile(r'[",\n\r]')
@@ -82,7 +83,7 @@ def _head(history: History) -> str:
         names.append(f"{name} [{METRICS[name].unit}]")
         if name not in history.bare:
             names += [f"{name} low", f"{name} high"]
-    return _cells("commit", "date", "subject", "machine", "case", "ran", "status", "reason", *names) + "\n"
+    return _cells("commit", "date", "subject", "machine", "case", "ran", "status", "marks", "reason", *names) + "\n"
 
 
 def _source(point: Point, found: Kept | None) -> str:
@@ -96,10 +97,10 @@ def _lines(history: History, begin: int) -> Iterator[str]:
     series = history.series
     parts = [history.values[begin:, COLUMNS[name], : 1 if name in history.bare else 3] for name in history.metrics]
     numbers = np.hstack(parts) if parts else np.empty((len(series.points) - begin, 0))
-    form = "".join([",%.6g"] * numbers.shape[1])
+    form = "".join([",%.7g"] * numbers.shape[1])
     beside = _cells(safe(series.machine), safe(series.id))
-    for point, row in zip(series.points[begin:], numbers.tolist()):
-        after = _cells(point.ran, point.status, safe(point.reason))
+    for point, found, row in zip(series.points[begin:], history.kept[begin:], numbers.tolist()):
+        after = _cells(point.ran, point.status, marks(found) if found else "", safe(point.reason))
         yield f"{_of_commit(point.commit)},{beside},{after}{(form % tuple(row)).replace('nan', '')}\n"
 
 

@@ -222,7 +222,7 @@ def _ordered(store: Store, attempts: list[Attempt]) -> list[Commit]:
         times.setdefault(attempt.commit, attempt.run.header["created"] if attempt.run else "")
     repository = store.repository()
     there = repository.known(list(times)) if repository else []
-    gone = sorted(set(times).difference(commit.hash for commit in there), key=lambda name: times[name])
+    gone = sorted(set(times).difference(commit.hash for commit in there), key=lambda name: (times[name], name))
     return there + [Commit(name, 0, times[name][:10], UNKNOWN) for name in gone]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fiabench.results import units
@@ -44,10 +44,9 @@ def cell(measurement: Measurement) -> list[str]:
 
 
 def _latency(measurement: Measurement) -> str:
-    marks = "".join(mark for mark, (_, holds) in _MARKS.items() if holds(measurement))
     total = measurement.metrics["total"]
     spread = units.spread(total["low"], total["high"], total["value"])
-    return f"{units.seconds(total['value'])} {spread}{marks}"
+    return f"{units.seconds(total['value'])} {spread}{marks(measurement)}"
 
 
 def _compared(measurement: Measurement) -> list[str]:
@@ -93,6 +92,7 @@ _KERNELS = 3
 """The longest kernels that a profiler saw, as far as they are told."""
 _NOTES = 15
 """Doubts that are told; of more the count is."""
+_DOUBTFUL = "?"
 _MARKS: dict[str, tuple[str, Callable[[Measurement], Any]]] = {
     "~": (
         "unsettled: the cap on time or samples came before the interval was as narrow as the sweep asks",
@@ -106,7 +106,7 @@ _MARKS: dict[str, tuple[str, Callable[[Measurement], Any]]] = {
         "oversubscribed: more ranks than cores, which slow each other down as devices of their own would not",
         lambda measurement: measurement.timing.get("oversubscribed"),
     ),
-    "?": ("doubtful: something was found in the samples, see below", lambda measurement: measurement.flags),
+    _DOUBTFUL: ("doubtful: something was found in the samples", lambda measurement: measurement.flags),
 }
 
 
@@ -127,8 +127,22 @@ def legend(measurements: list[Measurement]) -> list[str]:
     if any("peak_memory" in made.metrics and "closure_residual" not in made.metrics for made in attention):
         held = "of the process" if attention[0].case["device"] == "cpu" else "of the device's allocator"
         lines.append(f"peak: most memory {held} that the case took on a rank")
-    lines += [f"{mark} {text}" for mark, (text, holds) in _MARKS.items() if any(map(holds, measured))]
-    return lines + _projects(measurements)
+    return lines + meanings(measured, "see below") + _projects(measurements)
+
+
+def marks(measurement: Measurement) -> str:
+    """What stands behind a number that is not to be taken at its face."""
+    return "".join(mark for mark, (_, holds) in _MARKS.items() if measurement.measured and holds(measurement))
+
+
+def meanings(measurements: Sequence[Measurement], doubts: str) -> list[str]:
+    """What the marks mean that ``measurements`` have, a line each; ``doubts`` says where they are told."""
+    there = set("".join(map(marks, measurements)))
+    return [
+        f"{mark} {text}{f', {doubts}' if mark == _DOUBTFUL else ''}"
+        for mark, (text, _) in _MARKS.items()
+        if mark in there
+    ]
 
 
 def _cases(count: int) -> str:

@@ -20,7 +20,7 @@ fiabench.case = (() => {
     const at = placeOf(index, found, state().get("at"), found.at.length - 1);
     const against = placeOf(index, found, state().get("against"), -1);
     const had = body.contains(document.activeElement) ? document.activeElement.id : "";
-    const names = found.at.map((place, number) => [index.commits[place][0].slice(0, 10), `${index.commits[place][0].slice(0, 10)} ${index.commits[place][2]}`.slice(0, 70) + (found.status[number] === "ok" ? "" : ` (${found.status[number]})`)]).reverse();
+    const names = found.at.map((place, number) => [index.commits[place][3], `${index.commits[place][3]} ${index.commits[place][2]}`.slice(0, 70) + (found.status[number] === "ok" ? "" : ` (${found.status[number]})`)]).reverse();
     const holder = make("div", { class: "chart", id: "case-history" });
     const parts = [
       make("h3", {}, `${found.label} on ${found.machine}`),
@@ -28,29 +28,29 @@ fiabench.case = (() => {
       ...found.ran.map((said) => make("p", { class: "ran" }, said)),
       make("form", { class: "controls", on: { submit: (event) => event.preventDefault() } },
         metric ? select("case-metric", "metric", metrics.map((name) => [name, index.metrics[name].label]), metric, (value) => go({ metric: value })) : null,
-        select("at", "commit", names, index.commits[found.at[at]][0].slice(0, 10), (value) => go({ at: value })),
-        select("against", "against", [["", "(none)"], ...names], against < 0 ? "" : index.commits[found.at[against]][0].slice(0, 10), (value) => go({ against: value }))),
+        select("at", "commit", names, index.commits[found.at[at]][3], (value) => go({ at: value })),
+        select("against", "against", [["", "(none)"], ...names], against < 0 ? "" : index.commits[found.at[against]][3], (value) => go({ against: value }))),
       holder,
       make("p", { class: "csv" }, make("a", { href: `cases/${key}.csv`, download: true }, "CSV: every metric at every commit"), " · ", make("a", { href: `cases/${key}.html` }, "table of the last 100 commits")),
       make("ul", { class: "events" }, ...found.events.map((one) => event(index, found, one))),
       make("div", { id: "case-difference" }), make("div", { id: "case-samples" }),
     ].filter(Boolean);
     body.replaceChildren(...parts);
-    if (metric) fiabench.history.draw(holder, index, found, metric, at, (place) => go({ at: index.commits[found.at[place]][0].slice(0, 10) }));
+    if (metric) fiabench.history.draw(holder, index, found, metric, at, (place) => go({ at: index.commits[found.at[place]][3] }));
     else holder.replaceChildren(make("p", {}, "This case was measured at no commit."));
     if (had) document.getElementById(had)?.focus();
     if (against >= 0) document.getElementById("case-difference").replaceChildren(difference(index, found, metrics, against, at));
     await samples(index, found, at, against, turn);
   }
 
-  function placeOf(index, found, hash, otherwise) {
-    const place = hash ? found.at.findIndex((commit) => index.commits[commit][0].startsWith(hash)) : -1;
+  function placeOf(index, found, named, otherwise) {
+    const place = named ? found.at.findIndex((commit) => index.commits[commit][3] === named) : -1;
     return place < 0 ? otherwise : place;
   }
 
   function commit(index, found, place) {
-    const [hash, date, subject] = index.commits[found.at[place]];
-    return `${hash.slice(0, 10)} ${date} ${subject}`;
+    const [, date, subject, called] = index.commits[found.at[place]];
+    return `${called} ${date} ${subject}`;
   }
 
   function event(index, found, one) {
@@ -71,7 +71,7 @@ fiabench.case = (() => {
       return make("tr", {}, make("th", { scope: "row" }, index.metrics[name].label), make("td", {}, human(old, unit)),
         make("td", {}, human(now, unit)), make("td", {}, Number.isFinite(now / old) ? relative(now / old - 1) : "–"), make("td", {}, said));
     });
-    const head = ["metric", found.at[before], found.at[after], "change", "intervals"].map((one) => make("th", { scope: "col" }, typeof one === "number" ? index.commits[one][0].slice(0, 10) : one));
+    const head = ["metric", found.at[before], found.at[after], "change", "intervals"].map((one) => make("th", { scope: "col" }, typeof one === "number" ? index.commits[one][3] : one));
     return make("div", { class: "scroll" }, make("table", {}, make("caption", {}, "Difference: two commits that were not measured in turns; history.py confirm measures them so"),
       make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...rows)));
   }
@@ -108,7 +108,7 @@ fiabench.case = (() => {
       make("figure", {}, make("figcaption", {}, "samples in the order taken" + (series.length > 1 ? "; those taken together side by side" : "")), scatter(series), ranksKey(series)),
       make("figure", {}, make("figcaption", {}, compared.length ? "distribution; dashed: the commit it is held against" : "distribution"), density(series, compared))));
     holder.append(make("p", { class: "csv" }, make("button", { type: "button", on: { click: () => save("samples.csv", [["phase", "session", "rank", "iteration", "seconds"],
-      ...phases.flatMap((name) => rows(sessions, name).flatMap((one) => one.values.map((value, number) => [name, one.session, one.rank, number, value])))]) } }, "CSV: these samples")));
+      ...phases.flatMap((name) => rows(sessions, name).flatMap((one) => one.values.map((value, number) => [name, one.session, one.rank, number, Number(value.toPrecision(6))])))]) } }, "CSV: these samples")));
     holder.append(...about(sessions), list("Fingerprint: the box and its software", fingerprint(found, at)));
   }
 

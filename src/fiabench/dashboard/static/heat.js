@@ -29,7 +29,7 @@ fiabench.heat = (() => {
     controls(metric, base);
     const values = new Map();
     for (const one of index.cases.filter(passes)) {
-      values.set(one, one.values[metric] ? one.values[metric][0] : NaN);
+      values.set(one, one.values[metric] ?? NaN);
     }
     const told = base < 0
       ? `${declared.label} at the newest commit: sequence length by head shard (${declared.about}).`
@@ -49,27 +49,27 @@ fiabench.heat = (() => {
     }
     const tables = [...groups].map(([title, cases]) => table(title, cases, values, declared, base >= 0));
     const holder = document.getElementById("heat-tables");
-    const rows = [...values].map(([one, value]) => [one.machine, one.label, one.seq, one.shard, one.dtype, one.op, metric, Number.isNaN(value) ? "" : value]);
+    const rows = [...values].map(([one, value]) => [one.machine, one.label, one.seq, one.shard, one.dtype, one.op, metric, Number.isNaN(value) ? "" : value, one.marks]);
     const what = base < 0 ? `value [${declared.unit}]` : `change against ${index.commits[base][0]}`;
-    const download = make("button", { type: "button", on: { click: () => save("heat.csv", [["machine", "case", "length", "shard", "dtype", "operator", "metric", what], ...rows]) } }, "CSV: this heat map");
+    const download = make("button", { type: "button", on: { click: () => save("heat.csv", [["machine", "case", "length", "shard", "dtype", "operator", "metric", what, "marks"], ...rows]) } }, "CSV: this heat map");
     holder.replaceChildren(...(tables.length ? tables : [make("p", {}, "No case passes the filters.")]), key(base >= 0, declared), make("p", { class: "csv" }, download));
   }
 
-  function commitOf(hash) {
-    return hash ? index.commits.findIndex(([whole]) => whole.startsWith(hash)) : -1;
+  function commitOf(named) {
+    return named ? index.commits.findIndex(([, , , called]) => called === named) : -1;
   }
 
   function name(place) {
-    const [hash, , subject] = index.commits[place];
-    return `${hash.slice(0, 10)} ${subject}`;
+    const [, , subject, called] = index.commits[place];
+    return `${called} ${subject}`;
   }
 
   function controls(metric, base) {
     const form = document.getElementById("heat-controls");
-    const there = Object.keys(index.metrics).filter((one) => index.cases.some((found) => found.values[one]));
+    const there = Object.keys(index.metrics).filter((one) => index.cases.some((found) => one in found.values));
     const metrics = there.map((one) => [one, index.metrics[one].label]);
-    const commits = index.commits.map(([hash], place) => [hash.slice(0, 10), name(place).slice(0, 70)]).reverse();
-    const chosen = base < 0 ? "" : index.commits[base][0].slice(0, 10);
+    const commits = index.commits.map(([, , , called], place) => [called, name(place).slice(0, 70)]).reverse();
+    const chosen = base < 0 ? "" : index.commits[base][3];
     const had = form.contains(document.activeElement) ? document.activeElement.id : "";
     form.replaceChildren(
       select("metric", "metric", metrics, metric, (value) => go({ metric: value })),
@@ -97,7 +97,7 @@ fiabench.heat = (() => {
   function cell(one, value, declared, compared) {
     const measured = one.status === "ok" || one.status === "unsettled";
     const said = Number.isNaN(value) ? (measured ? "–" : one.status.replaceAll("_", " "))
-      : compared ? relative(value) : human(value, declared.unit);
+      : (compared ? relative(value) : human(value, declared.unit)) + one.marks;
     return make("a", { href: link({ view: "case", case: one.key, at: "" }), "data-case": one.key,
       "aria-label": `${one.label}: ${said}` }, said);
   }

@@ -160,8 +160,8 @@ fiabench.history = (() => {
   }
 
   function sentence(index, found, declared, value, low, high, place) {
-    const [hash, date, subject] = index.commits[found.at[place]];
-    const said = [`${hash.slice(0, 10)} ${date} ${subject}:`];
+    const [, date, subject, called] = index.commits[found.at[place]];
+    const said = [`${called} ${date} ${subject}:`];
     if (Number.isNaN(value[place])) said.push(`${found.status[place].replaceAll("_", " ")}${found.reasons[place] ? ": " + found.reasons[place] : ""}`);
     else {
       said.push(`${declared.label} ${human(value[place], declared.unit)}`);
@@ -181,7 +181,7 @@ fiabench.history = (() => {
   // The list of all cases, each with a small line of its own scale; a case's file is loaded when it comes into sight.
   function overview(index) {
     const metric = metricOf(index);
-    const there = Object.keys(index.metrics).filter((name) => index.cases.some((one) => one.values[name]));
+    const there = Object.keys(index.metrics).filter((name) => index.cases.some((one) => Object.hasOwn(one.values, name)));
     const form = document.getElementById("history-controls");
     const had = form.contains(document.activeElement);
     form.replaceChildren(select("history-metric", "metric", there.map((name) => [name, index.metrics[name].label]), metric, (value) => go({ metric: value })));
