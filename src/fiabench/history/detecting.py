@@ -65,7 +65,7 @@ class Judged:
     """The smallest lasting increase that would most likely have been flagged; None where it is not judged."""
 
     def worse(self, change: LevelChange) -> bool:
-        return (change.magnitude < 0) == (METRICS[self.metric].better == "higher")
+        return (change.magnitude < 0) == METRICS[self.metric].more_is_better
 
     def level(self, place: int) -> float:
         """The median between the flagged changes around ``place``, which was measured."""

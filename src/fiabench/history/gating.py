@@ -68,7 +68,7 @@ class Finding:
 
     @property
     def size(self) -> float:
-        """By how much it is worse, relative to the better of the two levels."""
+        """By how much it is worse, relative to the lower of the two levels."""
         return math.inf if self.ratio is None else max(self.ratio, 1 / self.ratio) - 1
 
     @property
@@ -88,7 +88,7 @@ class Finding:
         """What pairs on one box make of it; empty where they settled nothing."""
         if self.fails:
             return _OF_FAILURES.get(verdict.verdict, CLEARED)
-        if verdict.verdict == confirm.SLOWER and verdict.high is not None and verdict.high <= 1 + self.least:
+        if verdict.verdict == confirm.SLOWER and verdict.most is not None and verdict.most <= self.least:
             return SMALL
         if verdict.worse:
             return ALARM
