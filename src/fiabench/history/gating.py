@@ -82,7 +82,9 @@ class Finding:
             return OF_BOX
         if self.fault.open:
             return UNDECIDED
-        return ALARM if self.change is None or self.change.flagged else SUSPECT
+        if self.change is None or (self.change.flagged and self.at < self.now):
+            return ALARM
+        return SUSPECT  # it is not sure, or of one run alone, which may be off however sure it looks
 
     def _by_pairs(self, verdict: Verdict) -> str:
         """What pairs on one box make of it; empty where they settled nothing."""
