@@ -9,7 +9,7 @@ import pytest
 
 from fiabench.history import confirm, gating
 from fiabench.history.acceptance import Acceptances, Entry
-from fiabench.history.detecting import detect_changes
+from fiabench.history.detecting import detect_changes, reference_of
 from fiabench.history.gating import ALARM, CLEARED, SMALL, SUSPECT, Gate
 from fiabench.history.pairs import Pairing
 from fiabench.history.series import Series
@@ -89,3 +89,15 @@ def test_an_entry_is_not_there_only_where_it_was_looked_for() -> None:
     assert gate(earlier, "total", entry(8)).stale == []
     short = replace(found, points=found.points[:5])
     assert gate(short, "total", entry(4)).stale == []
+
+
+def test_a_case_is_not_divided_by_itself() -> None:
+    found = [series({"total": STEP, "peak_memory": [1.0] * 16}, op=op) for op in ("toy", "sdpa")]
+    reference = reference_of(found[:1], "total")
+    toy, memory, other, _ = detect_changes(found, ["total", "peak_memory"], reference)
+    assert "is the reference itself" in toy.abstains
+    assert not memory.abstains
+    assert not other.abstains
+    answer = gating.gate(found[:1], [toy], Acceptances([entry(8)], None))
+    assert not answer.stale
+    assert [why for _, _, why in answer.unjudged] == [toy.abstains]
