@@ -54,6 +54,19 @@ def test_every_candidate_has_a_score(ask: Any) -> None:
     assert any(flag["score"] < 1 for flag in every)
 
 
+def test_of_a_series_that_is_not_judged_every_candidate_is_below_the_threshold(ask: Any) -> None:
+    rng = np.random.default_rng(4)
+    logs = np.repeat(0.03 * rng.standard_normal((20, 6)), 10, axis=1) + 0.005 * rng.standard_normal((20, 60))
+    document = {"series": (100 * np.exp(logs)).tolist()}
+    shipped, every = ask(document)[1], ask(document, "--all")[1]
+    wild = [place for place, why in enumerate(shipped["abstains"]) if why]
+    assert wild
+    assert every["abstains"] == shipped["abstains"]
+    found = [flag for place in wild for flag in every["flags"][place]]
+    assert found
+    assert all(flag["score"] < 1 for flag in found)
+
+
 def test_together_flags_no_more_than_each_alone(ask: Any) -> None:
     document = {"series": [series(seed, 1.025, 3) for seed in range(20)]}
     alone, together = ask(document)[1]["flags"], ask(document, "--together")[1]["flags"]
@@ -125,6 +138,8 @@ def test_no_series_have_no_flags(ask: Any) -> None:
         ("", "standard input: found nothing; allowed: {"),
         ("series", "standard input:1:1: found no JSON"),
         ("[1, 2]", "found a list of 2; allowed: {"),
+        (f'{{"series": [[{"1" * 5000}]]}}', "standard input: found a number of too many digits; allowed: {"),
+        pytest.param("[" * 100_000, "standard input: found lists too deep; allowed: {", id="deep"),
         ({"values": []}, "found a mapping of values; allowed: {"),
         ({"series": [], "noise": 1}, "noise: found a key that is not known; allowed: series, sessions"),
         ({"series": 3}, "series: found 3; allowed: a list of series"),

@@ -20,7 +20,9 @@ from tests.history.toy import COMMENTED, CRASHES, PLAIN, UNLOADABLE, Toy, write_
 NAMES = "abcdefghijklm"
 
 
-def found_in(history: Sequence[float | tuple[str, str]], spread: float = 0.004, seconds: float = 60.0) -> Found:
+def found_in(
+    history: Sequence[float | tuple[str, str]], spread: float = 0.004, seconds: float = 60.0, metric: str = "total"
+) -> Found:
     """The bisection of commits that take so many seconds or end so, the first of which is GOOD."""
     box = Box()
     made = [
@@ -33,7 +35,7 @@ def found_in(history: Sequence[float | tuple[str, str]], spread: float = 0.004, 
     base = made[0]
 
     def against(wanted: Commit) -> Pairing:
-        return Pairing((base, by_hash[wanted.hash]), "total", random.Random(1))
+        return Pairing((base, by_hash[wanted.hash]), metric, random.Random(1))
 
     commits = [one.commit for one in made[1:]]
     return Bisection(commits, CASE, against, seconds, lambda text: None).find(0.02)
@@ -46,6 +48,12 @@ def test_the_commit_of_a_slowdown_is_found(place: int) -> None:
     assert found.threshold == pytest.approx(1.06**0.5, abs=0.005)
     assert found.error < 0.07
     assert len(found.decisions) <= 4
+
+
+def test_the_commit_that_made_less_of_what_is_better_higher_is_found() -> None:
+    found = found_in([1.0] * 5 + [1.06] * 4, metric="tokens_per_s")
+    assert found.first_bad == commit(NAMES[5])
+    assert found.threshold == pytest.approx(1.06**-0.5, abs=0.005)
 
 
 def test_a_change_within_that_is_less_than_half_of_it_is_not_blamed() -> None:

@@ -51,9 +51,10 @@ def test_the_verdict_is_the_truth_though_the_box_drifts(seconds: float, wanted: 
     assert found.worse is (found.verdict == SLOWER)
 
 
-@pytest.mark.parametrize(("metric", "word"), [("total", "slower"), ("peak_memory", "more")])
+@pytest.mark.parametrize(("metric", "word"), [("total", "slower"), ("peak_memory", "more"), ("tokens_per_s", "less")])
 def test_what_is_no_duration_is_not_called_slow(metric: str, word: str) -> None:
-    found = verdict_of(Made("a", Box(), 1.0, 0.004), Made("b", Box(), 1.05, 0.004))
+    measured = "total" if metric == "peak_memory" else metric  # which made contenders do not have
+    found = verdict_of(Made("a", Box(), 1.0, 0.004), Made("b", Box(), 1.05, 0.004), metric=measured)
     commits = Commit("a" * 40, 0, "2026-01-01", "before"), Commit("b" * 40, 0, "2026-01-02", "after")
     out = Console(record=True, width=120, file=io.StringIO())
     confirming._print_verdicts(out, commits, metric, [found])
@@ -185,7 +186,7 @@ def test_a_real_wrong_result_is_reported_with_its_reason(
         (("plain", "nowhere"), "nowhere"),
         (("plain", "clean", "--cases", "seq_len_q=7"), "no case is left"),
         (("plain", "clean", "--cases", "colour=red"), "colour"),
-        (("plain", "clean", "--metric", "mfu"), "--metric"),
+        (("plain", "clean", "--metric", "closure_residual"), "--metric"),
     ],
 )
 def test_bad_input_is_said_before_anything_runs(

@@ -15,7 +15,7 @@ from fiabench.cases.expand import expand
 from fiabench.cases.load import load_sweep
 from fiabench.history.checkouts import Checkouts
 from fiabench.history.contenders import Ranks
-from fiabench.history.pairs import BASE, LEAST, NEW, STANDS, TYPICAL, Pairing, samples_of, together
+from fiabench.history.pairs import BASE, BEST, NEW, STANDS, TYPICAL, Pairing, samples_of, together
 from fiabench.history.repository import Repository
 from fiabench.workers.machine import find_machine
 from tests.history.made import CASE, Box, Made
@@ -57,11 +57,19 @@ def test_a_steady_drift_of_the_box_cancels(slope: float) -> None:
     assert found.difference(TYPICAL) == pytest.approx(math.log(1.07))
 
 
-def test_what_hinders_some_sessions_leaves_the_lowest_twentieth_alone() -> None:
+def test_what_hinders_some_sessions_leaves_the_best_twentieth_alone() -> None:
     made = pairing(Box(lambda number: 2.0 if number % 3 else 0.0), 1.0, 1.07)
     (found,) = made.round([CASE]).values()
     assert len(found.quartets) > 1
-    assert found.difference(LEAST) == pytest.approx(math.log(1.07))
+    assert found.difference(BEST) == pytest.approx(math.log(1.07))
+
+
+def test_where_higher_is_better_the_best_twentieth_is_the_highest() -> None:
+    made = pairing(Box(lambda number: 2.0 if number % 3 else 0.0), 1.0, 1.07)
+    made.metric = "tokens_per_s"
+    (found,) = made.round([CASE]).values()
+    assert len(found.quartets) > 1
+    assert found.difference(BEST, True) == pytest.approx(-math.log(1.07))
 
 
 def test_a_failure_ends_the_round_for_its_case_alone() -> None:

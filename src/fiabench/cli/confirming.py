@@ -37,7 +37,7 @@ from fiabench.history.repository import Commit, Repository
 from fiabench.results import units
 from fiabench.results.comparison import LESS, MORE, worded
 from fiabench.results.environment import environment, said_of
-from fiabench.results.metrics import METRICS
+from fiabench.results.metrics import DIRECTED, METRICS
 from fiabench.stats.compare import FALSE_DISCOVERIES, RELEVANT
 from fiabench.stats.pairs import MISSED, NOMINAL
 from fiabench.workers.machine import Machine, find_machine
@@ -107,14 +107,15 @@ class Subject:
     machine: Machine
     """This box."""
 
+    def __post_init__(self) -> None:
+        if self.metric not in DIRECTED:
+            raise InputError.plain(f"--metric: found {self.metric!r}; allowed: {', '.join(DIRECTED)}")
+
     @classmethod
     def of(
         cls, project: str | None, adapter: str | None, sweep: str | None, profile: str | None, metric: str, device: str
     ) -> Subject:
         """Raises InputError with nothing run."""
-        lower = [name for name, declared in METRICS.items() if declared.better == "lower"]
-        if metric not in lower:
-            raise InputError.plain(f"--metric: found {metric!r}; allowed: {', '.join(lower)}")
         if adapter and not project:
             raise InputError.plain("--adapter: found no --project; allowed: with one")
         key, _, path = (project or "").rpartition("=")
@@ -195,7 +196,7 @@ def confirm(
     subject = Subject.of(project, adapter, sweep, profile, metric, device)
     commits = subject.repository.commit(base), subject.repository.commit(new)
     cases = subject.cases(filters)
-    notes, contests = console(stderr=True), [Contest(case) for case in cases]
+    notes, contests = console(stderr=True), [Contest(case, metric) for case in cases]
     interrupted = False
     with subject.contenders(cases) as make, interruptible(), notes.status("first sessions of each side") as status:
         pairing = Pairing((make(commits[0]), make(commits[1])), metric, random.Random())
@@ -352,13 +353,15 @@ def _print_found(out: Console, ends: tuple[Commit, Commit], found: bisecting.Fou
         out.print(Text(f"{name}: {commit} ({commit.date})", style="bold"))
     change = f", {METRICS[metric].label} {change_in_words(found.ends)}" if found.ends.ratio else ""
     word = worded(found.ends.verdict, metric)
-    said = {confirming.FAILS: "BAD fails", MORE: "BAD takes more", LESS: "BAD takes less"}.get(word, f"BAD is {word}")
+    said = {confirming.FAILS: "BAD fails", MORE: "BAD has more", LESS: "BAD has less"}.get(word, f"BAD is {word}")
     out.print(Text(f"{found.ends.id}: {said}{change}: {found.ends.why}"), soft_wrap=True)
     if not found.suspects:
         out.print(Text("GOOD and BAD do not differ for the worse as far as that shows: nothing to look for.", "yellow"))
         return
     if found.threshold:
-        out.print(Text(f"bad: {_percent(found.threshold)} to GOOD and more", "dim"))
+        out.print(
+            Text(f"bad: {_percent(found.threshold)} to GOOD and {'more' if found.threshold > 1 else 'less'}", "dim")
+        )
     for decision in found.decisions:
         style = {bisecting.BAD: "red", bisecting.GOOD: "green"}.get(decision.decision, _DOUBTFUL)
         wrong = "" if decision.chance is None else f"; wrong in at most {_chance(decision.chance)}"

@@ -18,6 +18,8 @@ _FORM = (
     '{"series": [[...], ...], "sessions": [[...], ...]?, "intervals": [[[low, high], ...], ...]?, "reference": ...?}'
 )
 _NUMBER = "a number, or null where nothing was measured"
+_NOT_JUDGED = 0.99
+"""The highest score in a series that is not judged: from 1 on a candidate is flagged."""
 
 
 @click.command()
@@ -34,7 +36,8 @@ def detect(everything: bool, together: bool) -> None:
     "sessions", a label for each value, "intervals", low and high of each, and "reference", what a case that nobody
     touched took at the time; each has an entry for every series, or null. Out come "flags", for each series
     a list of index, magnitude (0.05 is 5 % slower) and score (flagged from 1 on), "abstains", why a series is not
-    judged, and "visible", the smallest lasting change that would most likely have been flagged.
+    judged, so that nothing in it is flagged, and "visible", the smallest lasting change that would most likely have
+    been flagged.
     """
     document = _read(sys.stdin.read())
     click.echo(json.dumps(_answer(document, everything, together), allow_nan=False))
@@ -65,14 +68,17 @@ def _answer(document: dict[str, Any], everything: bool, together: bool) -> dict[
         Detection((), (), (), reasons[place], None) if place in reasons else next(found)
         for place in range(len(document["series"]))
     ]
-    chosen = [(() if one.abstains else one.candidates) if everything else one.flags for one in answers]
     flags = [
         [
-            {"index": change.index, "magnitude": change.magnitude, "score": change.score}
-            for change in changes
+            {
+                "index": change.index,
+                "magnitude": change.magnitude,
+                "score": min(change.score, _NOT_JUDGED) if one.abstains else change.score,
+            }
+            for change in (one.candidates if everything else one.flags)
             if change.magnitude > 0
         ]
-        for changes in chosen
+        for one in answers
     ]
     return {
         "flags": flags,
@@ -90,6 +96,9 @@ def _read(text: str) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         problem = Problem(_FILE, error.lineno, error.colno, "", f"no JSON ({error.msg})", _FORM)
         raise InputError([problem]) from error
+    except (ValueError, RecursionError) as error:
+        odd = "lists too deep" if isinstance(error, RecursionError) else "a number of too many digits"
+        raise InputError([Problem(_FILE, None, None, "", odd, _FORM)]) from error
     if not isinstance(document, dict) or "series" not in document:
         raise _wrong("", document, _FORM)
     unknown = [key for key in document if key not in _KEYS]

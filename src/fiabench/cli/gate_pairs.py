@@ -72,7 +72,8 @@ class Pairs:
         cases = [known[name] for name in by_id if name in known]
         if not cases:
             return False
-        commits, contests = (repository.commit(base), repository.commit(new)), [Contest(case) for case in cases]
+        commits = repository.commit(base), repository.commit(new)
+        contests = [Contest(case, metric) for case in cases]
         relevant, interrupted = self.least or RELEVANT, False
         with subject.contenders(cases) as make:
             pairing = Pairing((make(commits[0]), make(commits[1])), metric, random.Random())

@@ -167,7 +167,7 @@ def accepted(judged: Judged, acceptances: Acceptances) -> list[tuple[LevelChange
     """Each change with the entry that accepts it."""
     changes = [*judged.changes, *judged.suspects]
     found = acceptances.match(judged.series, judged.metric, [(change.first, change.at) for change in changes])
-    return [(change, found.get(number)) for number, change in enumerate(changes)]
+    return [(change, found[number][0] if number in found else None) for number, change in enumerate(changes)]
 
 
 def sentence(judged: Judged, change: LevelChange) -> str:

@@ -148,28 +148,33 @@ class Acceptances:
         self._repository = repository
         self._orders: dict[tuple[str, ...], dict[str, int]] = {}
 
-    def match(self, series: Series, metric: str, ranges: Sequence[tuple[int, int]]) -> dict[int, Entry]:
+    def match(self, series: Series, metric: str, ranges: Sequence[tuple[int, int]]) -> dict[int, list[Entry]]:
         """Which of ``ranges`` (the first and the last place that a change may have come with) are accepted.
 
         By place in ``ranges``. An entry takes the one whose range has its commit in it, or else ends or begins at the
-        next point, as later values may move a change by one.
+        next point, as later values may move a change by one. Entries of one place speak of one change; those of two
+        take one each while there is one.
         """
-        found: dict[int, Entry] = {}
+        waiting: dict[int, list[Entry]] = {}
         for entry in self.entries:
-            if not entry.speaks_of(series, metric):
-                continue
-            place = self.place(series, entry.commit)
-            if place is None:
-                continue
-            distances = {
-                number: max(first - place, place - last, 0)
-                for number, (first, last) in enumerate(ranges)
-                if number not in found
-            }
-            nearest_one = min(distances, key=lambda number: distances[number], default=None)
-            if nearest_one is not None and distances[nearest_one] <= 1:
-                found[nearest_one] = entry
+            if entry.speaks_of(series, metric) and (place := self.place(series, entry.commit)) is not None:
+                waiting.setdefault(place, []).append(entry)
+        found: dict[int, list[Entry]] = {}
+        for reach, shared in ((0, False), (1, False), (1, True)):
+            for place in list(waiting):
+                apart = {
+                    number: max(first - place, place - last, 0)
+                    for number, (first, last) in enumerate(ranges)
+                    if shared or number not in found
+                }
+                number = min(apart, key=lambda number: apart[number], default=None)
+                if number is not None and apart[number] <= reach:
+                    found.setdefault(number, []).extend(waiting.pop(place))
         return found
+
+    def within(self, series: Series, entry: Entry) -> bool:
+        """Whether the series has points on both sides of the entry's change, so that it would show there."""
+        return (self.place(series, entry.commit) or 0) > 0
 
     def place(self, series: Series, commit: str) -> int | None:
         """The first point of the series that has ``commit`` in its past or is it; None where there is none."""

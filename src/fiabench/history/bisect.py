@@ -16,7 +16,7 @@ from typing import Any
 from fiabench.cases.case import Case
 from fiabench.cases.errors import InputError
 from fiabench.history.confirm import FAILS, SLOWER, Contest, Verdict, contest, first_sessions
-from fiabench.history.pairs import LEAST, NEW, Pairing
+from fiabench.history.pairs import BEST, NEW, Pairing
 from fiabench.history.repository import Commit, Repository
 from fiabench.results.measurement import Measurement
 from fiabench.stats.pairs import MISSED
@@ -111,7 +111,7 @@ class Bisection:
         self._each = each
         self._symptom: Measurement | None = None
         """How BAD fails, if it does."""
-        self._stand = LEAST
+        self._stand = BEST
         """By what BAD is slower, if it is."""
         self.found: Found | None = None
         """What is known so far; None until GOOD and BAD have been told apart."""
@@ -119,9 +119,9 @@ class Bisection:
     def find(self, relevant: float) -> Found:
         """Judges commits until the first bad one is known, the time is over, or none is left that can be judged."""
         self._each(f"GOOD against BAD, {self._commits[-1].short}")
-        ends = Contest(self._case)
         share = _SHARE_OF_ENDS * self._seconds if len(self._commits) > 1 else self._seconds
         pairing = self._against(self._commits[-1])
+        ends = Contest(self._case, pairing.metric)
         (verdict,) = contest(pairing, [ends], relevant, share, lambda contests: None)
         self.found = found = Found(verdict)
         if verdict.verdict == FAILS:
@@ -156,7 +156,7 @@ class Bisection:
     def _decide(self, commit: Commit, threshold: float | None, seconds: float) -> Decision:
         begun = time.monotonic()
         pairing = self._against(commit)
-        trial = Contest(self._case, math.log(threshold) if threshold else 0.0)
+        trial = Contest(self._case, pairing.metric, math.log(threshold) if threshold else 0.0)
         trial.stand = self._stand
         first_sessions(pairing, [trial], (NEW,))
         if self._symptom:
@@ -164,7 +164,7 @@ class Bisection:
         return self._by_time(commit, pairing, trial, begun, seconds)
 
     def _by_time(self, commit: Commit, pairing: Pairing, trial: Contest, begun: float, seconds: float) -> Decision:
-        """Whether it takes more or less than the threshold, by pairs with GOOD until one of them is settled."""
+        """Whether it is worse or better than the threshold, by pairs with GOOD until one of them is settled."""
         error = MISSED / max(1, math.ceil(math.log2(len(self._commits))))
         lasted = 0.0
         while trial.open and trial.evidence.chance > error and time.monotonic() + lasted < begun + seconds:
@@ -180,7 +180,7 @@ class Bisection:
         why = f"{100 * (ratio - 1):+.1f} % to GOOD in {rounds} rounds"
         if trial.evidence.chance > error:
             return Decision(commit, SKIPPED, f"{why}, which settles nothing", None, rounds, spent)
-        decision = BAD if trial.evidence.above else GOOD
+        decision = BAD if trial.worse else GOOD
         return Decision(commit, decision, why, trial.evidence.chance, rounds, spent)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from fiabench.history.acceptance import STATUS
 from fiabench.history.repository import Commit
 from fiabench.history.store import Store
+from fiabench.results.metrics import DIRECTED
 
 OWN_SWEEP = "history"
 """What is measured where no sweep is named."""
@@ -29,7 +30,9 @@ def confirm_command(
     store: Store, project: str, commits: tuple[Commit, Commit], sweep: Mapping[str, Any], metric: str, case: str
 ) -> str:
     """Measures ``case`` at ``commits`` in turns, by the ``sweep`` of a run's header; ``project`` is what `--project` is
-    told, which a history of this repository itself is not."""
+    told, which a history of this repository itself is not. Empty of a metric that turns do not settle."""
+    if metric not in (*DIRECTED, STATUS):
+        return ""
     words = ["python", "tools/history.py", "confirm", *(commit.short for commit in commits)]
     words += ["--project", project] if store.outside else []
     place, profile = sweep_of(store, sweep)

@@ -9,14 +9,16 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from fiabench.cases.case import Case
-from fiabench.history.pairs import BASE, LEAST, NAMES, NEW, STANDS, TYPICAL, Pairing, Round, samples_of
+from fiabench.history.pairs import BASE, BEST, NAMES, NEW, STANDS, TYPICAL, Pairing, Round, samples_of
 from fiabench.results.environment import stood_in
 from fiabench.results.measurement import Measurement
+from fiabench.results.metrics import METRICS
 from fiabench.results.words import essence
 from fiabench.stats.compare import FALSE_DISCOVERIES, LEAST_CHANCE, chance_bound
 from fiabench.stats.pairs import MISSED, NOMINAL, Evidence, interval
 
 SLOWER, FASTER, EQUAL, UNDECIDED = "slower", "faster", "equal", "undecided"
+"""Slower is NEW where its metric is worse: more of most, and less of what is better where it is higher."""
 FAILS, MENDED, BOTH_FAIL, LEFT_OUT = "fails", "mended", "fails on both", "left out"
 FLAKY = 3
 """Rounds that may be lost to failures which did not repeat themselves, before they are the verdict."""
@@ -63,6 +65,11 @@ class Verdict:
         """Whether there is something to judge: not where no side, or only one by its nature, can be measured."""
         return self.verdict not in (BOTH_FAIL, LEFT_OUT)
 
+    @property
+    def most(self) -> float | None:
+        """The greatest relative difference that the interval allows, to the lower side; None where it has no bound."""
+        return None if self.low is None or self.high is None else max(self.high, 1 / self.low) - 1
+
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -70,11 +77,13 @@ class Verdict:
 class Contest:
     """One case between the two sides."""
 
-    def __init__(self, case: Case, against: float = 0.0) -> None:
+    def __init__(self, case: Case, metric: str, against: float = 0.0) -> None:
         """``against`` see :class:`Evidence`."""
         self.case = case
+        self._metric = metric
+        self._more_is_better = METRICS[metric].more_is_better
         self.by_stand = {stand: Evidence(against) for stand in STANDS}
-        self.stand = LEAST
+        self.stand = BEST
         """By which of STANDS the verdict is."""
         self.failed: dict[int, Measurement] = {}
         """By side how it fails, where it does."""
@@ -101,10 +110,15 @@ class Contest:
         return len(STANDS) / sum(1 / evidence.chance for evidence in self.by_stand.values())
 
     @property
+    def worse(self) -> bool:
+        """Whether NEW is on the worse side of what the evidence is against."""
+        return self.evidence.above is not self._more_is_better
+
+    @property
     def open(self) -> bool:
         return not (self.settled or self.failed or self.left_out)
 
-    def tried(self, side: int, measurements: Sequence[Measurement], metric: str) -> None:
+    def tried(self, side: int, measurements: Sequence[Measurement]) -> None:
         """Takes note of the sessions of one side alone, of which there are two where the first failed."""
         last = measurements[-1]
         self.emulated |= stood_in(measurements)
@@ -112,8 +126,8 @@ class Contest:
             self.failed[side] = last
         elif not last.measured:
             self.left_out = f"{NAMES[side]}: {last.reason}"
-        elif samples_of(last, metric) is None:
-            self.left_out = f"has no {metric} on {NAMES[side]}"
+        elif samples_of(last, self._metric) is None:
+            self.left_out = f"has no {self._metric} on {NAMES[side]}"
         if len(measurements) > 1 and not last.failed:
             self.notes.append(f"{NAMES[side]} failed once and not again: {_said(measurements[0])}")
 
@@ -125,7 +139,7 @@ class Contest:
             return
         self.pairs += 2 * len(found.quartets)
         for stand, evidence in self.by_stand.items():
-            evidence.add(found.difference(stand))
+            evidence.add(found.difference(stand, self._more_is_better))
 
     def _lose(self, failures: list[tuple[int, Measurement]]) -> None:
         (side, measurement) = failures[0]
@@ -146,7 +160,7 @@ class Contest:
         reach = math.log1p(relevant)
         if self.chance <= bound:
             self.stand = min(STANDS, key=lambda stand: self.by_stand[stand].chance)
-            self.settled = SLOWER if self.evidence.above else FASTER
+            self.settled = SLOWER if self.worse else FASTER
         elif self.evidence.within(reach) and not self.by_stand[TYPICAL].beyond(reach):
             self.settled = EQUAL
 
@@ -209,7 +223,7 @@ def confirm(
     ``relevant`` is the relative difference that matters. ``each`` sees all contests whenever one has moved. What is
     called changed in several cases is bounded after Benjamini and Hochberg: at most FALSE_DISCOVERIES of it is noise.
     """
-    return contest(pairing, [Contest(case) for case in cases], relevant, seconds, each)
+    return contest(pairing, [Contest(case, pairing.metric) for case in cases], relevant, seconds, each)
 
 
 def contest(
@@ -258,7 +272,7 @@ def first_sessions(pairing: Pairing, contests: Sequence[Contest], sides: Sequenc
             for name, second in pairing.alone(side, again).items():
                 found[name].append(second)
         for one in contests:
-            one.tried(side, found[one.case.id], pairing.metric)
+            one.tried(side, found[one.case.id])
             one.seconds += (time.monotonic() - begun) / len(contests)
 
 

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,8 +20,14 @@ from fiabench.history.series import Series
 from fiabench.results.metrics import METRICS
 from fiabench.stats import changes as detector
 
-Reference = Mapping[tuple[str, str], float]
-"""What a case took that the commits have no part in, by machine and commit."""
+
+class Reference(NamedTuple):
+    """A case that the commits have no part in."""
+
+    case: str
+    """Its id."""
+    values: Mapping[tuple[str, str], float]
+    """What it took, by machine and commit."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +72,7 @@ class Judged:
     """The smallest lasting increase that would most likely have been flagged; None where it is not judged."""
 
     def worse(self, change: LevelChange) -> bool:
-        return (change.magnitude < 0) == (METRICS[self.metric].better == "higher")
+        return (change.magnitude < 0) == METRICS[self.metric].more_is_better
 
     def level(self, place: int) -> float:
         """The median between the flagged changes around ``place``, which was measured."""
@@ -93,8 +100,8 @@ def detect_changes(
 ) -> list[Judged]:
     """Each of ``metrics`` that a series has, in their order, all judged together.
 
-    ``reference`` is taken out of durations; of sizes, which no mood of the box moves, it is not. What is ``known`` from
-    an earlier time is not judged again, and what is new is added to it.
+    ``reference`` is taken out of other cases' durations; of sizes, which no mood of the box moves, it is not. What is
+    ``known`` from an earlier time is not judged again, and what is new is added to it.
     """
     every = ((series, metric, *series.measured(metric)) for series in found for metric in metrics)
     asked = [one for one in every if one[2]]
@@ -120,11 +127,13 @@ def _history(
         return f"found {odd[0]:g} among the values: changes are judged of numbers above 0, as a part of them"
     points = [series.points[place] for place in places]
     moody = METRICS[metric].unit == "s"
+    if moody and reference is not None and series.id == reference.case:
+        return "is the reference itself: what moves it is taken for the box's mood"
     intervals = np.stack([np.where(low > 0, low, values**2 / high), high], axis=1)
     own = ((intervals[:, 0] < values) & (values < high)).any()
     beside = None
     if moody and reference is not None:
-        beside = [reference.get((series.machine, point.commit.hash), math.nan) for point in points]
+        beside = [reference.values.get((series.machine, point.commit.hash), math.nan) for point in points]
     return detector.History(
         values,
         # A size is the same whenever it is measured, as if all were of one session.
@@ -176,7 +185,8 @@ def _placed(series: Series, metric: str, change: detector.Change, places: Sequen
     )
 
 
-def reference_of(found: Iterable[Series], metric: str) -> Reference:
-    """The series of one case on each machine as a reference."""
+def reference_of(found: Sequence[Series], metric: str) -> Reference:
+    """The series of one case, one on each machine, as a reference."""
     values = ((series.machine, point.commit.hash, point.value(metric)) for series in found for point in series.points)
-    return {(machine, commit): value.value for machine, commit, value in values if value is not None}
+    known = {(machine, commit): value.value for machine, commit, value in values if value is not None}
+    return Reference(found[0].id, known)

@@ -68,7 +68,7 @@ class Finding:
 
     @property
     def size(self) -> float:
-        """By how much it is worse, relative to the better of the two levels."""
+        """By how much it is worse, relative to the lower of the two levels."""
         return math.inf if self.ratio is None else max(self.ratio, 1 / self.ratio) - 1
 
     @property
@@ -82,13 +82,15 @@ class Finding:
             return OF_BOX
         if self.fault.open:
             return UNDECIDED
-        return ALARM if self.change is None or self.change.flagged else SUSPECT
+        if self.change is None or (self.change.flagged and self.at < self.now):
+            return ALARM
+        return SUSPECT  # it is not sure, or of one run alone, which may be off however sure it looks
 
     def _by_pairs(self, verdict: Verdict) -> str:
         """What pairs on one box make of it; empty where they settled nothing."""
         if self.fails:
             return _OF_FAILURES.get(verdict.verdict, CLEARED)
-        if verdict.verdict == confirm.SLOWER and verdict.high is not None and verdict.high <= 1 + self.least:
+        if verdict.verdict == confirm.SLOWER and verdict.most is not None and verdict.most <= self.least:
             return SMALL
         if verdict.worse:
             return ALARM
@@ -111,7 +113,7 @@ class Gate:
     quiet: list[Judged] = field(default_factory=list)
     """Judged, and nothing found."""
     stale: list[Entry] = field(default_factory=list)
-    """Entries that accept nothing that is there."""
+    """Entries that accept nothing, of what was judged."""
 
     def of(self, outcome: str) -> list[Finding]:
         return [finding for finding in self.findings if finding.outcome == outcome]
@@ -142,10 +144,7 @@ def gate(
         raise InputError.plain(
             f"--base {base[:10]}: no case was measured there or before it; allowed: a measured commit"
         )
-    used = {entry for _, _, entry in judging.gate.accepted}
-    judging.gate.stale = [
-        entry for entry in acceptances.entries if entry not in used and any(entry.case in series.id for series in found)
-    ]
+    judging.gate.stale = judging.stale()
     return judging.gate
 
 
@@ -171,15 +170,32 @@ class _Judging:
         self._acceptances = acceptances
         self._base = base
         self._least = least
+        self._used: set[Entry] = set()
+        self._judged: list[tuple[Series, str]] = []
+        """What there is an answer to, by metric or STATUS."""
 
     def start(self, series: Series) -> int | None:
         """The point that stands for the named base; None where there is none."""
         return self._acceptances.place_at_most(series, self._base) if self._base else None
 
+    def stale(self) -> list[Entry]:
+        """The entries that accept nothing though it was looked for where they say it is."""
+        return [
+            entry
+            for entry in self._acceptances.entries
+            if entry not in self._used
+            and any(
+                entry.speaks_of(series, metric) and self._acceptances.within(series, entry)
+                for series, metric in self._judged
+            )
+        ]
+
     def look_at_status(self, series: Series) -> None:
         points, failure = series.points, failing(series)
         if failure is None:
-            if points[-1].status in LEFT_OUT and last_measured(series) is not None:
+            if points[-1].measured:
+                self._judged.append((series, STATUS))
+            elif last_measured(series) is not None:
                 self._pass_over(series, STATUS, f"is {points[-1].status.replace('_', ' ')} now, and was measured")
             return
         before, first = failure
@@ -190,7 +206,8 @@ class _Judging:
         if self._base and (start is None or before < start):
             self._pass_over(series, STATUS, f"fails, and at the base already, since {points[first].commit}")
             return
-        matched = self._acceptances.match(series, STATUS, [(first, first)])
+        self._judged.append((series, STATUS))
+        matched = self._match(series, STATUS, [(first, first)])
         if matched:
             self.gate.accepted.append((series, None, matched[0]))
             return
@@ -207,7 +224,8 @@ class _Judging:
             self._pass_over(series, metric, "was not measured at the base or before it")
             return
         changes = [*judged.changes, *judged.suspects]
-        matched = self._acceptances.match(series, metric, [(change.first, change.at) for change in changes])
+        self._judged.append((series, metric))
+        matched = self._match(series, metric, [(change.first, change.at) for change in changes])
         self.gate.accepted += [(judged, changes[number], entry) for number, entry in matched.items()]
         since = max((changes[number].at for number in matched), default=0)
         held = None
@@ -218,6 +236,12 @@ class _Judging:
         self.gate.findings += standing
         if not standing:
             self.gate.quiet.append(judged)
+
+    def _match(self, series: Series, metric: str, ranges: Sequence[tuple[int, int]]) -> dict[int, Entry]:
+        """The first entry that accepts each of ``ranges``, by its place among them."""
+        matched = self._acceptances.match(series, metric, ranges)
+        self._used.update(entry for entries in matched.values() for entry in entries)
+        return {number: entries[0] for number, entries in matched.items()}
 
     def _pass_over(self, series: Series, metric: str, why: str) -> None:
         self.gate.unjudged.append((series, metric, why))

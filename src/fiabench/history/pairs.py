@@ -23,12 +23,13 @@ from fiabench.results.measurement import Measurement
 
 BASE, NEW = 0, 1
 NAMES = ("BASE", "NEW")
-TYPICAL, LEAST = "median", "lowest twentieth"
+TYPICAL, BEST = "median", "best twentieth"
 """What may stand for a side in a round. The median of its sessions, which is what a duration usually means. And what it
-takes when nothing gets in its way: the quantile LOWEST of all its samples. On two cores with six busy neighbours the
-former differed by 15 % from round to round, the latter by 0.7 %; but what only some calls feel is not in it."""
-STANDS = (LEAST, TYPICAL)
-LOWEST = 0.05
+takes when nothing gets in its way: the quantile TAIL of all its samples, from their better end. On two cores with six
+busy neighbours the former differed by 15 % from round to round, the latter by 0.7 %; but what only some calls feel is
+not in it."""
+STANDS = (BEST, TYPICAL)
+TAIL = 0.05
 MOST_QUARTETS = 12
 MEASURING = 2.0
 """A round takes quartets until measuring has taken this many times what starting did: with more, rounds would be few;
@@ -47,11 +48,12 @@ class Round:
     """What was not measured, with its side; the round has no difference then."""
     seconds: float = 0.0
 
-    def difference(self, stand: str) -> float:
-        """The round's logarithm of NEW over BASE, by that one of STANDS."""
+    def difference(self, stand: str, higher: bool = False) -> float:
+        """The round's logarithm of NEW over BASE, by that one of STANDS; ``higher`` is whether higher is better."""
         if stand == TYPICAL:
             return median(self.quartets)
-        base, new = (float(np.quantile(np.concatenate(side), LOWEST)) for side in self.samples)
+        tail = 1 - TAIL if higher else TAIL
+        base, new = (float(np.quantile(np.concatenate(side), tail)) for side in self.samples)
         return math.log(new / base)
 
 

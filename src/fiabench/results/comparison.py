@@ -288,9 +288,13 @@ def _size(a: float, b: float) -> float:
 
 
 def worded(verdict: str, metric: str) -> str:
-    """`more` and `less` for `slower` and `faster` where the metric is no duration; any other verdict as it is."""
-    duration = metric not in METRICS or METRICS[metric].unit == "s"
-    return verdict if duration else {SLOWER: MORE, FASTER: LESS}.get(verdict, verdict)
+    """`more` and `less` for `slower` and `faster` where the metric is no duration, the other way round where higher is
+    better; any other verdict as it is."""
+    declared = METRICS.get(metric)
+    if declared is None or declared.unit == "s":
+        return verdict
+    worse, better = (LESS, MORE) if declared.more_is_better else (MORE, LESS)
+    return {SLOWER: worse, FASTER: better}.get(verdict, verdict)
 
 
 def _row(case: _Matched, metric: str, difference: Difference) -> Row:

@@ -40,6 +40,10 @@ class Metric(NamedTuple):
     label: str
     about: str
 
+    @property
+    def more_is_better(self) -> bool:
+        return self.better == "higher"
+
 
 METRICS = {
     metric.name: metric
@@ -77,6 +81,8 @@ METRICS = {
         Metric("peak_memory", "B", "lower", "peak memory", "most memory that the case took on one rank"),
     )
 }
+DIRECTED = tuple(name for name, metric in METRICS.items() if metric.better in ("lower", "higher"))
+"""Those of which a ratio says which of two is better."""
 
 
 def compute(
