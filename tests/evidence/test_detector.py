@@ -10,7 +10,20 @@ from fiabench.evidence.detector.__main__ import main
 from fiabench.evidence.detector.kinds import KINDS, Kind
 from fiabench.evidence.detector.limit import beside_a_drift, limits, of_the_newest_session
 from fiabench.evidence.detector.page import MET, MISSED, Line, Study, page
-from fiabench.evidence.detector.study import AGES, ASKED_AGES, LENGTHS, SCALES, STEPS, Rate, Sizes, false_alarms, power
+from fiabench.evidence.detector.study import (
+    AGES,
+    ASKED_AGES,
+    LENGTHS,
+    SCALES,
+    SHORT,
+    SHORT_AGE,
+    SHORT_STEP,
+    STEPS,
+    Rate,
+    Sizes,
+    false_alarms,
+    power,
+)
 
 
 def test_noise_spreads_as_it_is_called() -> None:
@@ -102,6 +115,7 @@ def test_the_page_names_what_misses_its_target() -> None:
     text = page(made(alarms=2, seen=100))
     assert f"| {KINDS[0].name}, n = 60 | 2.00 % | at most 1 % | {MISSED} |" in text
     assert f"| {KINDS[0].name}, n = 60, 1 commit | 100.0 % | at least 80 % | {MET} |" in text
+    assert f"| {KINDS[0].name} | 2.0 / 100 | 2.0 / 100 | 2.0 / 100 |" in text
     assert "## What misses its target" in text
     assert "What misses its target" not in page(made(alarms=0, seen=100))
     assert max(map(len, page(made(0, 0)).splitlines())) < 200
@@ -124,6 +138,10 @@ def made(alarms: int, seen: int) -> Study:
         return found
 
     own = [rate for kind in KINDS for rate in rates("ours", kind, STEPS, AGES)]
+    for kind in KINDS:
+        for length in SHORT:
+            own.append(Rate("ours", kind.name, length, SCALES[0], 0.0, 0, alarms, 100))
+            own.append(Rate("ours", kind.name, length, SCALES[0], SHORT_STEP, SHORT_AGE, seen, 100))
     other = [rate for kind in KINDS for rate in rates("asv", kind, (0.05,), ASKED_AGES)]
     return Study([*own, *other], Sizes(1, 1, 1, 1), LIMITS, 0.7, (0, 10), "abc", 60.0, False)
 

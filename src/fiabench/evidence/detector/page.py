@@ -7,7 +7,20 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from fiabench.evidence.detector.kinds import KINDS, Kind
-from fiabench.evidence.detector.study import AGES, ASKED_AGES, ASKED_STEP, LENGTHS, NEAR, SCALES, STEPS, Rate, Sizes
+from fiabench.evidence.detector.study import (
+    AGES,
+    ASKED_AGES,
+    ASKED_STEP,
+    LENGTHS,
+    NEAR,
+    SCALES,
+    SHORT,
+    SHORT_AGE,
+    SHORT_STEP,
+    STEPS,
+    Rate,
+    Sizes,
+)
 
 _WIDTH = 128
 MOST_FALSE_ALARMS = 1.0
@@ -65,7 +78,8 @@ def page(study: Study) -> str:
     parts = [
         _head(study), _method(), _judged("False alarms", _ALARMS, alarms),
         _judged("Power that is asked for", _POWER, powers),
-        _scale(study), _tables(study, own), _limit(study, own), _peers(study, own), _left_out(study),
+        _scale(study), _tables(study, own), _short(study, own), _limit(study, own), _peers(study, own),
+        _left_out(study),
         _misses(study, [*alarms, *powers]),
     ]  # fmt: skip
     return "\n".join(line for part in parts for line in part) + "\n"
@@ -114,6 +128,11 @@ def _method() -> Iterator[str]:
         "ten commits has to explain more: it would have been told of when it was new. Where levels that keep changing "
         "explain a series, or what is left of it without its step, nearly as well, the detector abstains and asks for "
         "the sessions' identity or a reference case, and it does so below eight values.",
+        "Beside that the best division into levels is taken as a whole, for steps that are many times the noise: young "
+        "histories have too few values for a search that goes step by step, and several steps hide each other from it, "
+        "as slow noise or a drift explains them as well as one or two of them. Each of its steps has to gain 10 nats "
+        "among 8 values, 26 among 48 and 87 among 320, and a part of that over a straight line, so that a drift is "
+        "none. Where nobody tells the sessions, several such levels make the detector abstain.",
         "Over many cases the chance of each is taken from its nats (a likelihood ratio of x is reached by noise once "
         "in x at most), and the false discovery rate is bounded at 5 % after Benjamini and Hochberg; `history.py "
         "detect` judges each series by itself unless `--together` is given.",
@@ -189,6 +208,27 @@ def _tables(study: Study, own: str) -> Iterator[str]:
 
 def _row(study: Study, own: str, kind: Kind, count: int, step: float) -> str:
     return " ".join(f"{_find(study, own, kind, count, SCALES[0], step, age).percent:.0f}" for age in AGES)
+
+
+def _short(study: Study, own: str) -> Iterator[str]:
+    yield "## Short series"
+    yield ""
+    yield from _wrapped(
+        f"Of {', '.join(map(str, SHORT))} values, percent of series: false alarms / +{100 * SHORT_STEP:.0f} % seen "
+        f"after {SHORT_AGE} commits. Nothing is asked for here. Levels of sessions that the detector is not told of "
+        "are steps as far as so few values show: tell it the sessions, as histories do by themselves."
+    )
+    yield ""
+    yield f"| noise | {' | '.join(f'n = {count}' for count in SHORT)} |"
+    yield f"|---|{'---|' * len(SHORT)}"
+    for kind in KINDS:
+        cells = []
+        for count in SHORT:
+            alarms = _find(study, own, kind, count, SCALES[0]).percent
+            seen = _find(study, own, kind, count, SCALES[0], SHORT_STEP, SHORT_AGE).percent
+            cells.append(f"{alarms:.1f} / {seen:.0f}")
+        yield f"| {kind.name} | {' | '.join(cells)} |"
+    yield ""
 
 
 def _limit(study: Study, own: str) -> Iterator[str]:

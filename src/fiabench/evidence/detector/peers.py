@@ -35,10 +35,11 @@ class Peer(NamedTuple):
 
 def ours(values: np.ndarray, sessions: Sequence[int] | None) -> Answer:
     """This project's, each series by itself."""
+    from fiabench.history.on_cores import on_every_core
     from fiabench.stats.changes import History
     from fiabench.stats.changes.detector import detect_each
 
-    found = detect_each([History(series, sessions=sessions) for series in values])
+    found = detect_each([History(series, sessions=sessions) for series in values], spread=on_every_core)
     return [[change.index for change in one.flags if change.magnitude > 0] for one in found]
 
 

@@ -18,6 +18,8 @@ STEPS = (0.02, 0.03, 0.05)
 AGES = (1, 2, 3, 5, 10, 20)
 """Commits from the step on."""
 ASKED_STEP, ASKED_AGES = 0.05, (1, 3, 10)
+SHORT, SHORT_STEP, SHORT_AGE = (12, 24, 48), 0.10, 3
+"""Of young histories: lengths, and the step and its age that are looked at in them."""
 NEAR = 3
 """A flag counts for a step if it is as many commits away, or fewer."""
 LEVEL = 100.0
@@ -84,6 +86,11 @@ def rates(own: Peer, peers: tuple[Peer, ...], kinds: tuple[Kind, ...], sizes: Si
                     found.append(power(own, kind, count, SCALES[0], step, age, series))
             for scale in SCALES[1:]:
                 found += [power(own, kind, count, scale, ASKED_STEP, age, sizes.asked) for age in ASKED_AGES]
+    for count in SHORT:
+        say(f"{own.name}: {count} values")
+        for kind in kinds:
+            found.append(false_alarms(own, kind, count, SCALES[0], sizes.asked))
+            found.append(power(own, kind, count, SCALES[0], SHORT_STEP, SHORT_AGE, sizes.asked))
     for peer in peers:
         for count in LENGTHS:
             say(f"{peer.name}: {count} values")
