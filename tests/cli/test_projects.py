@@ -146,7 +146,7 @@ def test_a_claim_of_an_unknown_metric_is_refused_before_anything_runs(
 ) -> None:
     code, _, err = run(start, write_sweep(claims=[{**TRUE_CLAIM, "metric": "ratoi"}]), tmp_path / "out")
     assert code == 2
-    assert "claims: found the metric ratoi; allowed: kernel, " in err
+    assert "claims[0].metric: found 'ratoi' (a string); allowed: kernel, " in err
     assert "did you mean ratio?" in err
     assert not (tmp_path / "out").exists()
 

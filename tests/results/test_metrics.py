@@ -7,6 +7,7 @@ import statistics
 
 import pytest
 
+from fiabench.cases.schema import Claim
 from fiabench.results.metrics import METRICS, compute
 from tests.results.samples import ULYSSES
 from tests.ulysses.points import exchange_alone, make_case
@@ -144,6 +145,10 @@ def test_an_exchange_alone_has_bandwidths_of_its_buffer():
     assert found["wait"] == pytest.approx(1.5 * MS)
     assert found["algbw"] == pytest.approx(4096 / (4 * MS))
     assert found["busbw"] == pytest.approx(4096 * 3 / 4 / (4 * MS))
+
+
+def test_a_sweep_may_claim_something_of_every_metric():
+    assert set(Claim.model_json_schema()["properties"]["metric"]["enum"]) == set(METRICS)
 
 
 def test_no_interval_reaches_below_zero():

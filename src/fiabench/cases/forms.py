@@ -7,7 +7,7 @@ context; :mod:`fiabench.cases.complaints` adds the place in the file.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
@@ -110,6 +110,33 @@ OperatorName = Annotated[
     str, Field(strict=True, pattern=_CALLED), says("an operator's or a project's name: letters, digits, underscores")
 ]
 AdapterName = Annotated[str, Field(strict=True), _named(lambda: [*ATTENTION_ADAPTERS, *EXCHANGE_ADAPTERS])]
+_METRICS = Literal[
+    "kernel",
+    "all_to_all",
+    "transfer",
+    "transfer_natural",
+    "completion",
+    "wait",
+    "ring_exchange",
+    "merge",
+    "exposed",
+    "total",
+    "all_to_all_share",
+    "closure_residual",
+    "achieved_flops",
+    "mfu",
+    "tokens_per_s",
+    "algbw",
+    "busbw",
+    "ratio",
+    "dispatch",
+    "dispatch_ratio",
+    "first_call",
+    "padding",
+    "peak_memory",
+]
+"""Those of results/metrics.py, which a sweep has to know before there is a result."""
+MetricName = Annotated[_METRICS, _named(lambda: get_args(_METRICS))]
 ProjectName = Annotated[str, Field(strict=True, pattern=_CALLED), says("a name of letters, digits and underscores")]
 
 

@@ -22,6 +22,7 @@ from fiabench.cases.forms import (
     Count,
     Keys,
     Measure,
+    MetricName,
     ModelName,
     Name,
     ProjectName,
@@ -193,7 +194,7 @@ class Claim(Keys):
     """What the sweep's measurements must show."""
 
     claim: Words = Field(description="The claim, in a sentence.", examples=["The fix costs nothing."])
-    metric: ProjectName = Field(description="The metric that it speaks of.", examples=["ratio"])
+    metric: MetricName = Field(description="The metric that it speaks of.", examples=["ratio"])
     at_most: _Bound = Field(None, description="The metric is at most this, in SI units.", examples=[1.02])
     at_least: _Bound = Field(None, description="The metric is at least this, in SI units.", examples=[0.98])
     when: When = Field(  # type: ignore[valid-type]

@@ -15,7 +15,7 @@ from typing import Any
 from rich.console import Console
 
 from fiabench.cases.case import Case
-from fiabench.cases.errors import InputError, Problem, nearest
+from fiabench.cases.errors import InputError
 from fiabench.cases.expand import LeftOut, expand
 from fiabench.cases.filters import parse_filters
 from fiabench.cases.sweep import Sweep
@@ -24,7 +24,6 @@ from fiabench.cli.progress import RunProgress
 from fiabench.cli.work import Work
 from fiabench.results.environment import environment, now
 from fiabench.results.measurement import Measurement
-from fiabench.results.metrics import METRICS
 from fiabench.results.rundir import Run, RunDirectory
 from fiabench.simulation.effects import check_ranks, parse_effects
 from fiabench.simulation.spec import PREFIX, allowed
@@ -78,7 +77,6 @@ def select(sweep: Sweep, filters: tuple[str, ...]) -> tuple[list[Case], Counter[
 def start(sweep: Sweep, options: Options, out: Path | None, nodes: int = 1) -> tuple[RunDirectory, Machine, Work]:
     """Checks everything that can be wrong, then makes the run directory. Raises InputError with nothing made."""
     cases, left_out = select(sweep, options.filters)
-    _require_metrics(sweep)
     machine = _machine(options)
     check_ranks(parse_effects(options.plants, sweep.projects), max(case.world_size for case in cases))
     _require_ranks(cases, machine.times(nodes))
@@ -145,13 +143,6 @@ def _peak(machine: Machine, options: Options) -> dict[str, Any] | None:
     flops = dict.fromkeys(("fp16", "bf16", "fp32"), options.peak_tflops * 1e12)
     known = machine.peak or {"memory_bandwidth": None, "link": None}
     return {**known, "flops": flops, "source": "given with --peak-tflops"}
-
-
-def _require_metrics(sweep: Sweep) -> None:
-    for claim in sweep.claims:
-        if claim.metric not in METRICS:
-            problem = Problem("", None, None, f"{sweep.path}: claims", f"the metric {claim.metric}", ", ".join(METRICS))
-            raise InputError([problem._replace(hint=nearest(claim.metric, METRICS))])
 
 
 def _require_ranks(cases: list[Case], machine: Machine) -> None:
