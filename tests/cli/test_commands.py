@@ -160,6 +160,16 @@ def test_list_names_every_shipped_sweep(start: Any) -> None:
     }
 
 
+def test_a_plan_without_cases_is_refused_and_a_filter_holds_for_what_is_left_out(start: Any) -> None:
+    code, _, err = start("plan", "quick", "--filter", "ulysses=3", "--device", "cpu").wait()
+    assert code == 2
+    assert "no case of quick is left by --filter ulysses=3" in err
+    code, out, _ = start("plan", "wan2.2-t2v", "--filter", "tp=1", "--device", "cpu", "--json").wait()
+    assert code == 0
+    points = [json.loads(line) for line in out.splitlines()]
+    assert {(point.get("point") or point["case"])["tp"] for point in points} == {1}
+
+
 def test_plan_says_what_does_not_fit_and_what_is_left_out(start: Any) -> None:
     code, out, _ = start("plan", "long-context", "--device", "cpu").wait()
     assert code == 0

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from fiabench.cases.case import EXCHANGES, LAYOUTS, MASKS, Case
 from fiabench.cases.errors import InputError, Problem, nearest
+from fiabench.cases.expand import Point
 from fiabench.cases.operators import operator_names
-
-Filter = Callable[[Case], bool]
 
 _WORDS: dict[str, Callable[[], list[str]]] = {
     "measure": lambda: ["ulysses", "kernel", "exchange"],
@@ -29,6 +29,25 @@ _WORDS: dict[str, Callable[[], list[str]]] = {
 _OF_PROJECTS = ("op", "exchange", "against")
 _FIELDS = tuple(name for name in Case._fields if name != "variables")
 """The fields that a filter may name; environment variables are named themselves."""
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which cases to keep."""
+
+    tests: list[tuple[int, set[Any]]]
+    """Of fields, by index, the values that they may have."""
+    settings: list[set[tuple[str, str]]]
+    """Of each environment variable asked for, what it may be: name and value."""
+
+    def __call__(self, case: Case) -> bool:
+        own = set(case.variables) if self.settings else set()
+        return all(case[index] in values for index, values in self.tests) and all(own & some for some in self.settings)
+
+    def may_pass(self, point: Point) -> bool:
+        """Whether a point that is no case would be kept, as far as its fields tell."""
+        fields = ((Case._fields[index], values) for index, values in self.tests)
+        return all(getattr(point, name) in values for name, values in fields if hasattr(point, name))
 
 
 def parse_filters(
@@ -65,16 +84,7 @@ def parse_filters(
                 chosen.add(parsed)
     if problems:
         raise InputError(problems)
-    tests = list(wanted.items())
-    if not set_to:
-        return lambda case: all(case[index] in values for index, values in tests)
-    pairs = [{(name, value) for value in values} for name, values in set_to.items()]
-
-    def passes(case: Case) -> bool:
-        own = set(case.variables)
-        return all(case[index] in values for index, values in tests) and all(own & some for some in pairs)
-
-    return passes
+    return Filter(list(wanted.items()), [{(name, value) for value in values} for name, values in set_to.items()])
 
 
 def _parse(text: str, field: str, value: str, projects: list[str]) -> tuple[Any, Problem | None]:

@@ -6,7 +6,7 @@ import json
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -56,21 +56,31 @@ class Options:
     """By what each case is looked at once more: `profiler`, `mspti`, or not at all."""
 
 
-def select(sweep: Sweep, filters: tuple[str, ...]) -> tuple[list[Case], Counter[tuple[str, str]]]:
+def chosen(sweep: Sweep, filters: Sequence[str]) -> Iterator[Case | LeftOut]:
+    """The points of a sweep that the filters keep. Raises InputError where a filter is wrong, and at the end where none
+    of them is a case."""
+    wanted = parse_filters(filters, sweep.projects, sweep.variables)
+    some = False
+    for point in expand(sweep):
+        if wanted.may_pass(point.point) if isinstance(point, LeftOut) else wanted(point):
+            some = some or not isinstance(point, LeftOut)
+            yield point
+    if not some:
+        raise InputError.plain(f"no case of {sweep.name} is left by --filter {' '.join(filters) or '(none)'}")
+
+
+def select(sweep: Sweep, filters: Sequence[str]) -> tuple[list[Case], Counter[tuple[str, str]]]:
     """The cases to measure, those of one world size and variables together, and what is left out: (rule, reason) to
     points.
 
     Raises InputError where a filter is wrong, or leaves nothing.
     """
-    wanted = parse_filters(filters, sweep.projects, sweep.variables)
     cases, left_out = [], Counter[tuple[str, str]]()
-    for point in expand(sweep):
+    for point in chosen(sweep, filters):
         if isinstance(point, LeftOut):
             left_out[point.rule, point.reason] += 1
-        elif wanted(point):
+        else:
             cases.append(point)
-    if not cases:
-        raise InputError.plain(f"no case of {sweep.name} is left by --filter {' '.join(filters) or '(none)'}")
     return sorted(cases, key=lambda case: (case.world_size, case.variables)), left_out
 
 

@@ -15,8 +15,7 @@ from rich.table import Table
 from fiabench.cases.case import Case
 from fiabench.cases.errors import InputError
 from fiabench.cases.expand import LeftOut, expand
-from fiabench.cases.filters import parse_filters
-from fiabench.cases.load import load_sweep
+from fiabench.cases.load import load_sweep, profile_names
 from fiabench.cases.quantities import parse_duration
 from fiabench.cli import comparing, launched, planning, predicting, running
 from fiabench.cli.checkout import find_sweep, sweep_names
@@ -84,19 +83,27 @@ def commands() -> None:
 @commands.command("list")
 @click.option("--json", "as_json", is_flag=True, help="One JSON array on standard output.")
 def list_sweeps(as_json: bool) -> None:
-    """The sweeps that are shipped, with their profiles."""
+    """The sweeps that are shipped, with their profiles and how many cases they have."""
     sweeps = [load_sweep(find_sweep(name)) for name in sweep_names()]
+    listed: list[dict[str, Any]] = [
+        {
+            "name": sweep.name,
+            "about": sweep.about,
+            "cases": sum(not isinstance(point, LeftOut) for point in expand(sweep)),
+            "points": sweep.points,
+            "profiles": list(profile_names(sweep.path)),
+            "path": sweep.path,
+        }
+        for sweep in sweeps
+    ]
     if as_json:
-        listed = [
-            {"name": sweep.name, "about": sweep.about, "points": sweep.points, "path": sweep.path} for sweep in sweeps
-        ]
         click.echo(json.dumps(listed, indent=2))
         return
     table = Table(box=None, pad_edge=False)
-    for title in ("sweep", "points", "about"):
+    for title in ("sweep", "cases", "profiles", "about"):
         table.add_column(title)
-    for sweep in sweeps:
-        table.add_row(escape(sweep.name), f"{sweep.points:,}", escape(sweep.about))
+    for one in listed:
+        table.add_row(escape(one["name"]), f"{one['cases']:,}", escape(" ".join(one["profiles"])), escape(one["about"]))
     console().print(table)
 
 
@@ -119,11 +126,8 @@ def plan(
 ) -> None:
     """What SWEEP (a path or a name) would measure here: counts, what is left out and why, memory and time."""
     loaded = load_sweep(find_sweep(sweep), profile)
-    wanted = parse_filters(list(filters), loaded.projects, loaded.variables)
     machine = guess_machine(device)
-    points = expand(loaded)
-    if filters:
-        points = (point for point in points if isinstance(point, LeftOut) or wanted(point))
+    points = running.chosen(loaded, filters)
     if predict:
         _predict(points, device, loaded.name, show, as_json)
         return
