@@ -159,6 +159,20 @@ def test_export_rebuilds_what_asv_lost(box: Box, tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("configuration", [None, "{"])
+def test_an_outside_history_is_never_taken_for_this_checkouts(
+    box: Box, tmp_path: Path, capsys: pytest.CaptureFixture[str], configuration: str | None
+) -> None:
+    box.store.configuration.unlink()
+    if configuration:
+        box.store.configuration.write_text(configuration)
+    sent = write_run(tmp_path / "a", [line(box.hashes[0], 1e-3, np.random.default_rng(0))])
+    assert box.take(sent) == 0
+    out = capsys.readouterr().out.replace("\n", " ")
+    assert "its repository is not here" in out
+    assert "no such commit" not in out
+
+
 def test_a_history_without_its_repository_is_shown_all_the_same(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -169,7 +169,7 @@ def test_only_what_is_asked_for(history: History, capsys: pytest.CaptureFixture[
         (["--metric", "totl"], "did you mean total?"),
         (["--filter", "ops=toy"], "found the unknown field 'ops'"),
         (["--project", "others"], "holds no history; allowed: --project toy"),
-        (["--project", "../toy"], "--name: found '../toy'"),
+        (["--project", "../toy"], "--project: found '../toy'"),
     ],
 )
 def test_bad_input(history: History, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str) -> None:
