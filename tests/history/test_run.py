@@ -23,7 +23,7 @@ from fiabench.cases.load import load_sweep, profile_names
 from fiabench.cli.history import main
 from fiabench.history.freezing import differences, freeze
 from fiabench.history.repository import Repository
-from fiabench.history.runner import Due, Plan, due
+from fiabench.history.runner import Due, Plan, due, measure
 from fiabench.history.store import Store
 from fiabench.results.rundir import CASES, Run
 from tests.history.planted import add, failed, line
@@ -305,6 +305,26 @@ def test_only_what_was_measured_to_its_end_in_this_way_is_there(toy: Toy, tmp_pa
     assert due(replace(plan, sweep=longer), [other, commit]) == (all_due, [])
     wider = load_sweep(write_sweep(tmp_path / "wider.yaml", axes={"seq_len_q": [512], "ulysses": [1, 2, 4]}))
     assert due(replace(plan, sweep=wider), [commit]) == ([Due(commit, (2, 4))], [])
+
+
+def test_what_the_engine_refuses_is_bad_input_and_no_failure_of_the_commits(
+    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = Repository(toy.path).commit("main")
+    store = Store.of(tmp_path / "place", "toy")
+    plan = Plan(store, "box", freeze(load_sweep(write_sweep(tmp_path / "toy.yaml")), store.sweep("toy")), "toy")
+
+    def refuse(*_: object) -> tuple[int, str]:
+        folder = store.runs / "box" / commit.hash
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{len(list(folder.iterdir()))}.refused").write_text("found 8 ranks; npu allows 4 here\n")
+        return 0, "asv's last words"
+
+    monkeypatch.setattr("fiabench.history.runner._asv", refuse)
+    for _ in range(2):
+        with pytest.raises(InputError, match="found 8 ranks; npu allows 4 here$"):
+            measure(plan, Due(commit, (8,)), lock=0)
+    assert store.attempts() == ([], [])
 
 
 def test_a_commit_that_failed_is_told_of_at_every_run(toy: Toy, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from fiabench.cases.case import Case
+from fiabench.cases.errors import InputError
 from fiabench.cases.expand import expand
 from fiabench.cases.sweep import Sweep
 from fiabench.history.freezing import measures_alike
@@ -103,14 +104,21 @@ def _counts(run: Run, plan: Plan) -> bool:
 def measure(plan: Plan, due: Due, lock: int) -> Outcome:
     """Has asv measure what is ``due``. ``lock`` holds the history's lock as long as asv lives.
 
-    Raises KeyboardInterrupt when everything that was started has ended, with what was measured kept.
+    Raises KeyboardInterrupt when everything that was started has ended, with what was measured kept, and InputError
+    where nothing could be run, whatever the commit.
     """
     commit, started = due.commit, time.monotonic()
+    refused_before = plan.store.refusals(plan.machine, commit.hash)
     before = {attempt.path: attempt for attempt in plan.store.attempts(plan.machine, commit.hash)[0]}
     code, printed = _asv(plan, due, lock)
     after = plan.store.attempts(plan.machine, commit.hash)[0]
     fresh = [attempt for attempt in after if not _is_old(before.get(attempt.path), attempt)]
     reason = next((attempt.reason for attempt in fresh if attempt.reason), "")
+    refusals = plan.store.refusals(plan.machine, commit.hash)
+    refused = "; ".join(dict.fromkeys(why for path, why in refusals.items() if path not in refused_before))
+    if refused and not fresh:
+        raise InputError.plain(f"{commit}: {refused}")
+    reason = reason or refused
     if not fresh:
         reason = f"asv measured nothing (exit code {code}): {_essence(printed)}"
         if any(words in printed for words in _COMMIT_S_DOING):  # and not that asv was refused, or does not run at all

@@ -19,6 +19,8 @@ from fiabench.results.rundir import HEADER, Run, read_run
 
 FAILED = ".failed"
 """Ends the name of the file that stands beside a run directory, or in its place, with the reason of a failure."""
+REFUSED = ".refused"
+"""Ends the name of the file in its place where the engine refused what it was asked for: no failure of the commit's."""
 PART = ".part"
 """Ends the name of what is not whole yet."""
 TIME = "%Y%m%d-%H%M%S-%f"
@@ -181,6 +183,11 @@ class Store:
         folder = self.runs / machine / commit
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{datetime.now():{TIME}}{FAILED}").write_text(f"{reason}\n", encoding="utf-8")
+
+    def refusals(self, machine: str, commit: str) -> dict[Path, str]:
+        """Why the engine refused to measure a commit, each time that it did, by file."""
+        found = sorted((self.runs / machine / commit).glob(f"*{REFUSED}"))
+        return {path: path.read_text(encoding="utf-8", errors="replace").strip() for path in found}
 
     def attempts(
         self, machine: str = "", commit: str = "", read: Callable[[Path], Run] = read_run
