@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
+from fiabench.asv_plugin.keeping import alone
 from fiabench.cli.history import main
 from fiabench.history.repository import Repository
 from fiabench.history.store import Store
@@ -157,6 +158,17 @@ def test_export_rebuilds_what_asv_lost(box: Box, tmp_path: Path) -> None:
     assert {name: row[0] for name, row in json.loads(kept.read_text())["results"].items()} == {
         name: row[0] for name, row in before.items()
     }
+
+
+def test_nothing_is_written_while_asv_runs(box: Box, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sent = write_run(tmp_path / "a", [line(box.hashes[0], 1e-3, np.random.default_rng(0))])
+    box.store.runs.mkdir()
+    with alone(box.store.folder / "env"):
+        for command in (("import", str(sent)), ("export", "--project", "toy")):
+            assert main([*command, "--store", str(box.place)]) == 2
+            assert "another asv is checking out and measuring" in capsys.readouterr().err
+    assert box.taken() == []
+    assert box.take(sent) == 0
 
 
 @pytest.mark.parametrize("configuration", [None, "{"])

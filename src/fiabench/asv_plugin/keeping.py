@@ -9,6 +9,8 @@ from __future__ import annotations
 import atexit
 import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,27 +21,46 @@ from asv.console import log
 
 from fiabench.cases.errors import InputError
 
-_LOCKS: dict[Path, int] = {}
-"""Held by this process until it ends."""
+_HELD: dict[Path, ExitStack] = {}
+"""Locks that this process holds until it ends, by folder."""
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keeps asv from checking out commits in ``folder`` and measuring them.
+
+    Raises InputError where it is at it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise InputError.plain(f"{folder}: cannot be written ({error.strerror})") from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError.plain(
+                f"{folder}: another asv is checking out and measuring commits here; wait for it to end"
+            ) from None
+        except OSError:
+            pass  # a file system without locks, as some networks have: nobody can be kept out
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def keep_out_others(folder: Path) -> None:
     """Has this asv process alone check out commits in ``folder``. Raises UserError where another one does."""
-    path = folder.resolve() / "lock"
-    if path in _LOCKS:
+    path = folder.resolve()
+    if path in _HELD:
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    held = ExitStack()
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise util.UserError(
-            f"{folder}: another asv is checking out and measuring commits here; wait for it to end"
-        ) from None
-    except OSError:
-        pass  # a file system without locks, as some networks have: nobody can be kept out
-    _LOCKS[path] = descriptor
+        held.enter_context(alone(path))
+    except InputError as error:
+        raise util.UserError(str(error)) from error
+    _HELD[path] = held
 
 
 class Keeper:
