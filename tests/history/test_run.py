@@ -322,7 +322,7 @@ def test_what_the_engine_refuses_is_bad_input_and_no_failure_of_the_commits(
 
     monkeypatch.setattr("fiabench.history.runner._asv", refuse)
     for _ in range(2):
-        with pytest.raises(InputError, match="found 8 ranks; npu allows 4 here$"):
+        with pytest.raises(InputError, match="npu allows 4 here"):
             measure(plan, Due(commit, (8,)), lock=0)
     assert store.attempts() == ([], [])
 

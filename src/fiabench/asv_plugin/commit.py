@@ -81,7 +81,8 @@ def measure(request: Request, seconds: float) -> Answer:
 
     A directory in which asv was interrupted at the same request is gone on with; one that was answered never is. Beside
     the directory stand `<time>.asked`, `<time>.log`, all that the run printed, and, where something went wrong,
-    `<time>.failed` with the reason, or `<time>.refused` where it is not the commit's. What turns out to be other code than the commit's is put into `<time>.rejected`.
+    `<time>.failed` with the reason, or `<time>.refused` where it is not the commit's doing. What turns out to be other
+    code than the commit's is put into `<time>.rejected`.
     Raises OSError where these cannot be written.
     """
     request.folder.mkdir(parents=True, exist_ok=True)

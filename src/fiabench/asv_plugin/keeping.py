@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import fcntl
+import json
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -74,7 +75,7 @@ class Keeper:
         self._results, self._runs, self._repository, self._quick = results, runs, repository, quick
         self._backup = results.parent / "benchmarks.before"
         # A backup that is there was left by a process that was killed: what it found is in no other file.
-        self._before = _known(results / "benchmarks.json") | _known(self._backup)
+        self._before = read_benchmarks(results / "benchmarks.json") | read_benchmarks(self._backup)
         util.write_json(str(self._backup), self._before, Benchmarks.api_version)
         atexit.register(self._put_back)
 
@@ -101,7 +102,17 @@ class Keeper:
             self._backup.unlink()
 
 
-def _known(path: Path) -> dict[str, Any]:
-    """The benchmarks in a file of asv's; none where there is no file."""
-    found: dict[str, Any] = util.load_json(str(path), Benchmarks.api_version) if path.exists() else {}
+def read_json(path: Path, version: int) -> dict[str, Any] | None:
+    """What is in a file of asv's, without its version; None where it is missing, broken or of another version."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(found, dict) or found.pop("version", None) != version:
+        return None
     return found
+
+
+def read_benchmarks(path: Path) -> dict[str, Any]:
+    """The benchmarks in a file of asv's; none where it cannot be read: a view, which is written anew."""
+    return read_json(path, Benchmarks.api_version) or {}
