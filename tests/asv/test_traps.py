@@ -80,7 +80,9 @@ def test_quick_reaches_the_measurement_and_displaces_nothing(
 
 def test_a_broken_group_erases_nothing_and_says_why(clone: Clone, head: str, new_runs: Callable[[], list[Run]]) -> None:
     before = clone.results(head)
-    printed = clone.asv("run", f"{head}^!", "-b", ALONE, "--show-stderr", FIABENCH_DEVICE="npu")
+    claim = {"claim": "Something.", "metric": "nonsense", "at_most": 1}
+    refused = clone.write_sweep("refused", claims=[claim])  # by the commit's engine: asv looks at cases alone
+    printed = clone.asv("run", f"{head}^!", "-b", ALONE, "--show-stderr", FIABENCH_SWEEP=refused)
     assert "exit code 2" in printed
     assert new_runs() == []
     for metric in ("kernel", "total", "peak_memory"):
@@ -88,7 +90,14 @@ def test_a_broken_group_erases_nothing_and_says_why(clone: Clone, head: str, new
         assert clone.results(head)[name]["result"] == before[name]["result"]
         assert clone.results(head)[name].get("stats_ci_99_a") == before[name].get("stats_ci_99_a")
     failed = max((clone.path / ".asv" / "runs").glob(f"*/{head}/*.failed"))
-    assert "npu" in failed.read_text()
+    assert "nonsense" in failed.read_text()
+
+
+def test_a_device_that_is_not_there_is_nobodys_failure(clone: Clone, head: str) -> None:
+    before = sorted((clone.path / ".asv" / "runs").rglob("*"))
+    printed = clone.asv("run", f"{head}^!", "-b", ALONE, code=1, FIABENCH_DEVICE="npuu")
+    assert "FIABENCH_DEVICE=npuu: --device: found 'npuu'" in printed
+    assert sorted((clone.path / ".asv" / "runs").rglob("*")) == before
 
 
 def test_b_measures_only_what_it_names_and_a_narrower_sweep_erases_nothing(

@@ -75,6 +75,7 @@ def test_runs_become_another_machine_of_the_history_and_of_asv(box: Box, tmp_pat
     shown = subprocess.run(asv, capture_output=True, text=True)
     assert shown.returncode == 0, shown.stderr
     assert "sweep_kernel" in shown.stdout
+    assert "npu-box: measured on CPU (Planted CPU, 2 cores): emulated operator, not NPU figures" in shown.stdout
 
 
 def test_the_same_run_is_taken_once(box: Box, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

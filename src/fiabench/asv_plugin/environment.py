@@ -16,13 +16,21 @@ from typing import Any
 from asv import util
 from asv.environment import Environment, EnvironmentUnavailable
 
-from fiabench.asv_plugin.asked import read_command_line
+from fiabench.asv_plugin.asked import read_command_line, shown
 from fiabench.asv_plugin.keeping import Keeper, keep_out_others
 from fiabench.asv_plugin.names import CHECKOUT, COMMIT, DEVICE, ENVIRONMENT, MODULE, PLAN, PROJECT, SWEEP
+from fiabench.asv_plugin.notice import measured_on
 from fiabench.asv_plugin.publisher import Index  # asv finds publishers by their class
 from fiabench.cases.errors import InputError
 
 __all__ = ["InPlace", "Index"]
+
+
+def setup() -> None:
+    """asv calls this for every command, with its configuration's folder as the working one."""
+    results = shown()
+    for said in measured_on((results.resolve().parent / "runs").glob("*/*")) if results else ():
+        print(said)
 
 
 class InPlace(Environment):

@@ -20,7 +20,9 @@ from asv import util
 from asv.benchmarks import Benchmarks
 from asv.console import log
 
+from fiabench.asv_plugin.notice import measured_on
 from fiabench.cases.errors import InputError
+from fiabench.history.store import REFUSED
 
 _HELD: dict[Path, ExitStack] = {}
 """Locks that this process holds until it ends, by folder."""
@@ -100,6 +102,18 @@ class Keeper:
             log.error(f"what asv forgot of these commits could not be put back: {error}")
         else:
             self._backup.unlink()
+        self._say_what_ran()
+
+    def _say_what_ran(self) -> None:
+        """On what this process measured, and what it was refused."""
+        since = self.started.timestamp()
+        log.flush()
+        for folder in (self._runs / commit for commit in sorted(self.commits)):
+            for path in sorted(folder.glob(f"*{REFUSED}")):
+                if path.stat().st_mtime >= since:
+                    print(f"{folder.name[:10]}: nothing was run: {path.read_text(encoding='utf-8').strip()}")
+        for said in measured_on((self._runs / commit for commit in self.commits), since):
+            print(said)
 
 
 def read_json(path: Path, version: int) -> dict[str, Any] | None:
