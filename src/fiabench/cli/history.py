@@ -188,7 +188,7 @@ def upgrade(
         out.print(Text(f"{fact}: {before} -> {now}", style="bold yellow"))
     if not found.stack:
         out.print(Text("the software and the box are the same in both", style="bold yellow"))
-    print_comparison(out, found.comparison)
+    print_comparison(out, found.comparison, "run --sessions 3")
     return int(found.comparison.worse)
 
 
