@@ -67,12 +67,12 @@ def test_runs_become_another_machine_of_the_history_and_of_asv(box: Box, tmp_pat
         "asv",
         "show",
         "--config",
-        str(box.store.configuration),
+        str(box.store.configuration.relative_to(tmp_path)),
         "--machine",
         "npu-box",
         box.hashes[0],
     ]
-    shown = subprocess.run(asv, capture_output=True, text=True)
+    shown = subprocess.run(asv, cwd=tmp_path, capture_output=True, text=True)
     assert shown.returncode == 0, shown.stderr
     assert "sweep_kernel" in shown.stdout
     assert "npu-box: measured on CPU (Planted CPU, 2 cores): emulated operator, not NPU figures" in shown.stdout

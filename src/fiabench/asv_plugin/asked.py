@@ -52,8 +52,10 @@ def read_command_line() -> Asked:
 def shown() -> Path | None:
     """The folder of asv's results where this process is an `asv show` or `asv compare`."""
     options = _options()
-    command = getattr(options.get("func"), "__self__", None)
-    return Path(Config.load(options["config"]).results_dir) if command in (Show, Compare) else None
+    if getattr(options.get("func"), "__self__", None) not in (Show, Compare):
+        return None
+    named = options["config"]  # in whose folder asv works by now
+    return Path(Config.load(Path(named).name if named else None).results_dir)
 
 
 def _options() -> dict[str, Any]:
