@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,6 +40,12 @@ def new_runs(clone: Clone, head: str) -> Callable[[], list[Run]]:
 def totals(run: Run) -> list[list[float]]:
     """Session by session."""
     return [series(line.point, line.samples)["total"].tolist() for line in run.lines]
+
+
+def asked(stored: dict[str, Any]) -> dict[tuple[str, ...], Any]:
+    """asv's row of a benchmark: value by parameters, less what was not run."""
+    found = zip(product(*stored["params"]), stored["result"])
+    return {at: value for at, value in found if value is None or not math.isnan(value)}
 
 
 def close(stored: list[float], samples: list[float]) -> bool:
@@ -148,15 +157,16 @@ def test_an_interrupted_run_erases_nothing_and_is_gone_on_with(
     clone.interrupt_asv(*command, when=one_case_is_done, FIABENCH_SWEEP=sweep)
     (broken,) = new_runs()
     assert (len(broken.lines), broken.header["finished"]) == (1, None)
-    assert clone.results(head) == before
+    after = clone.results(head)
+    assert {name: asked(after[name]) for name in before} == {name: asked(row) for name, row in before.items()}
+    assert after[f"{ALONE}.sweep_total"]["params"][0] == ["64", "96"]  # is not run, and not failed
 
     clone.asv(*command, FIABENCH_SWEEP=sweep)
     (whole,) = new_runs()  # in the same directory
     assert whole.header["finished"]
     assert [line.point.seq_len_q for line in whole.lines] == [64, 96]
     assert whole.lines[0] == broken.lines[0]
-    after = clone.results(head)[f"{ALONE}.sweep_total"]
-    assert None not in after["result"]
+    assert None not in clone.results(head)[f"{ALONE}.sweep_total"]["result"]
 
 
 @pytest.mark.long
