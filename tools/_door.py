@@ -36,9 +36,19 @@ def enter(tool):
             os.execv(python, [python, *sys.argv])
         if unfit:
             raise SystemExit(refuse(root, missing))
+    sys.excepthook = end_quietly
     # `tools/` itself leaves the path: its modules are commands, and must not hide a library of the same name.
     here = os.path.join(root, "tools")
     sys.path[:] = [source] + [entry for entry in sys.path if os.path.abspath(entry or ".") != here and entry != source]
+
+
+def end_quietly(kind, error, trace):
+    """Ctrl-C while the engine is being imported, which it does not catch, is a line and status 130."""
+    if not issubclass(kind, KeyboardInterrupt):
+        return sys.__excepthook__(kind, error, trace)
+    print("Interrupted.", file=sys.stderr)
+    sys.stderr.flush()
+    os._exit(130)
 
 
 def lacking(modules):

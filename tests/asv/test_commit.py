@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from fiabench.asv_plugin.commit import Request, measure, read_note
+from fiabench.asv_plugin.commit import Answer, Request, measure, read_note
 from fiabench.asv_plugin.view import read_views
+from fiabench.history.store import FAILED, REFUSED
 from fiabench.results.rundir import RunDirectory, read_run
 from tests.asv.test_handover import ON_ONE, line
 
@@ -94,7 +95,20 @@ def test_after_the_deadline_what_was_measured_is_kept_and_never_gone_on_with(tmp
 def test_a_commit_without_the_tool_says_so(tmp_path: Path) -> None:
     asked = request(tmp_path)
     asked.engine.unlink()
-    assert measure(asked, 60) == (None, "has no tools/sweep.py: nothing to be asked")
+    assert measure(asked, 60) == Answer(None, "has no tools/sweep.py: nothing to be asked")
+
+
+@pytest.mark.parametrize(("project", "ending"), [("layer", REFUSED), ("", FAILED)])
+def test_what_the_engine_refuses_is_the_commits_failure_where_the_commit_is_the_engine(
+    tmp_path: Path, project: str, ending: str
+) -> None:
+    asked = request(tmp_path)
+    asked.engine.write_text("import sys; print('no npu here'); sys.exit(2)")
+    answer = measure(asked._replace(asked=asked.asked | {"project": project}), 60)
+    assert (answer.run, answer.refused) == (None, ending == REFUSED)
+    (noted,) = (path for path in asked.folder.iterdir() if path.suffix in (REFUSED, FAILED))
+    assert (noted.suffix, noted.read_text()) == (ending, f"{answer.reason}\n")
+    assert "no npu here" in answer.reason
 
 
 def begun(tmp_path: Path) -> Path:

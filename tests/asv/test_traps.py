@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,6 +40,12 @@ def new_runs(clone: Clone, head: str) -> Callable[[], list[Run]]:
 def totals(run: Run) -> list[list[float]]:
     """Session by session."""
     return [series(line.point, line.samples)["total"].tolist() for line in run.lines]
+
+
+def asked(stored: dict[str, Any]) -> dict[tuple[str, ...], Any]:
+    """asv's row of a benchmark: value by parameters, less what was not run."""
+    found = zip(product(*stored["params"]), stored["result"])
+    return {at: value for at, value in found if value is None or not math.isnan(value)}
 
 
 def close(stored: list[float], samples: list[float]) -> bool:
@@ -80,7 +89,9 @@ def test_quick_reaches_the_measurement_and_displaces_nothing(
 
 def test_a_broken_group_erases_nothing_and_says_why(clone: Clone, head: str, new_runs: Callable[[], list[Run]]) -> None:
     before = clone.results(head)
-    printed = clone.asv("run", f"{head}^!", "-b", ALONE, "--show-stderr", FIABENCH_DEVICE="npu")
+    claim = {"claim": "Something.", "metric": "nonsense", "at_most": 1}
+    refused = clone.write_sweep("refused", claims=[claim])  # by the commit's engine: asv looks at cases alone
+    printed = clone.asv("run", f"{head}^!", "-b", ALONE, "--show-stderr", FIABENCH_SWEEP=refused)
     assert "exit code 2" in printed
     assert new_runs() == []
     for metric in ("kernel", "total", "peak_memory"):
@@ -88,7 +99,14 @@ def test_a_broken_group_erases_nothing_and_says_why(clone: Clone, head: str, new
         assert clone.results(head)[name]["result"] == before[name]["result"]
         assert clone.results(head)[name].get("stats_ci_99_a") == before[name].get("stats_ci_99_a")
     failed = max((clone.path / ".asv" / "runs").glob(f"*/{head}/*.failed"))
-    assert "npu" in failed.read_text()
+    assert "nonsense" in failed.read_text()
+
+
+def test_a_device_that_is_not_there_is_nobodys_failure(clone: Clone, head: str) -> None:
+    before = sorted((clone.path / ".asv" / "runs").rglob("*"))
+    printed = clone.asv("run", f"{head}^!", "-b", ALONE, code=1, FIABENCH_DEVICE="npuu")
+    assert "FIABENCH_DEVICE=npuu: --device: found 'npuu'" in printed
+    assert sorted((clone.path / ".asv" / "runs").rglob("*")) == before
 
 
 def test_b_measures_only_what_it_names_and_a_narrower_sweep_erases_nothing(
@@ -139,15 +157,16 @@ def test_an_interrupted_run_erases_nothing_and_is_gone_on_with(
     clone.interrupt_asv(*command, when=one_case_is_done, FIABENCH_SWEEP=sweep)
     (broken,) = new_runs()
     assert (len(broken.lines), broken.header["finished"]) == (1, None)
-    assert clone.results(head) == before
+    after = clone.results(head)
+    assert {name: asked(after[name]) for name in before} == {name: asked(row) for name, row in before.items()}
+    assert after[f"{ALONE}.sweep_total"]["params"][0] == ["64", "96"]  # is not run, and not failed
 
     clone.asv(*command, FIABENCH_SWEEP=sweep)
     (whole,) = new_runs()  # in the same directory
     assert whole.header["finished"]
     assert [line.point.seq_len_q for line in whole.lines] == [64, 96]
     assert whole.lines[0] == broken.lines[0]
-    after = clone.results(head)[f"{ALONE}.sweep_total"]
-    assert None not in after["result"]
+    assert None not in clone.results(head)[f"{ALONE}.sweep_total"]["result"]
 
 
 @pytest.mark.long

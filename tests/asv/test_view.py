@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asv import util
 
-from fiabench.asv_plugin.export import complete, rebuild
+from fiabench.asv_plugin.export import complete, describe, rebuild
 from fiabench.asv_plugin.view import read_views
 from fiabench.cases.errors import InputError
 from fiabench.results.rundir import RunDirectory
@@ -156,6 +157,39 @@ def test_completing_fills_what_asv_lost_and_leaves_what_it_stored(tmp_path: Path
     assert file.read_bytes() == content  # nothing is lacking
     complete(folder.parent, results, path, [commit], {}, quick=True)  # the 3.25 was only a quick look
     assert stored(results, "box")[TOTAL]["result"] == [5.5, 5.5, 7.5]
+
+
+def test_what_asv_knows_and_never_measured_here_is_not_failed(tmp_path: Path, repository: tuple[Path, str]) -> None:
+    path, commit = repository
+    results = tmp_path / "results"
+    write(tmp_path / "runs" / "box" / commit, "1", "ok", 5.0, lengths=(512,))
+    known = describe(TOTAL, "total") | {"params": [["512", "1024"], ["'tp1 x u1'"]]}  # as `asv run -b 512` leaves it
+    other = {"params": [], "name": "others.time"}
+    util.write_json(str(results / "benchmarks.json"), {TOTAL: known, "others.time": other}, 2)
+    complete(tmp_path / "runs" / "box", results, path, [commit], {}, quick=False)
+    found = stored(results, "box")[TOTAL]
+    assert found["params"][0] == ["512", "1024"]
+    assert found["result"][0] == 5.5
+    assert math.isnan(found["result"][1])
+    after = json.loads((results / "benchmarks.json").read_text())
+    assert (after[TOTAL]["params"], after["others.time"]) == (known["params"], other)
+    write(tmp_path / "runs" / "box" / commit, "2", "ok", 7.0, lengths=(1024,))
+    complete(tmp_path / "runs" / "box", results, path, [commit], {}, quick=False)
+    assert stored(results, "box")[TOTAL]["result"] == [5.5, 7.5]
+
+
+@pytest.mark.parametrize("text", ['{"version": 99}', "{", "[]", '{"version": "x"}', "3"])
+def test_a_view_that_cannot_be_read_is_written_anew(tmp_path: Path, repository: tuple[Path, str], text: str) -> None:
+    path, commit = repository
+    results = tmp_path / "results"
+    write(tmp_path / "runs" / "box" / commit, "1", "ok", 5.0)
+    (results / "box").mkdir(parents=True)
+    for name in ("benchmarks.json", "box/machine.json"):
+        (results / name).write_text(text)
+    assert rebuild(tmp_path / "runs", results, path) == []
+    assert stored(results, "box")[TOTAL]["result"] == [5.5]
+    assert json.loads((results / "benchmarks.json").read_text())[TOTAL]["params"] == [["64"], ["'tp1 x u1'"]]
+    assert json.loads((results / "box" / "machine.json").read_text())["machine"] == "box"
 
 
 def test_no_runs_is_said(tmp_path: Path) -> None:

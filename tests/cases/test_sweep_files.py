@@ -127,13 +127,6 @@ def test_all_to_all_has_the_published_sizes():
     assert {1 << n for n in range(10, 30)} <= powers
 
 
-def test_history_holds_plain_numbers():
-    """asv's process reads it with PyYAML alone."""
-    yaml = pytest.importorskip("yaml")
-    axes = yaml.safe_load((ROOT / "sweeps" / "history.yaml").read_text(encoding="utf-8"))["axes"]
-    assert axes == {"seq_len_q": [512, 1024], "ulysses": [1, 2]}
-
-
 PROFILED = """
 geometry: {heads: 8, head_dim: 64}
 axes: {seq_len_q: [1024, 2048], ulysses: [1, 2]}

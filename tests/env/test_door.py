@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,12 @@ def test_bare_python_goes_on_in_the_environment(made, bare):
     assert Path(seen["prefix"]) == checkout / ".venv"
     assert Path(seen["engine"]) == checkout / "src/fiabench/__init__.py"
     assert seen["arguments"] == ["run", "a b", "--json"]
+
+
+def test_ctrl_c_while_the_engine_is_imported_is_one_line(checkout):
+    (checkout / "src/fiabench/cli/sweep.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    ran = run(sys.executable, checkout / "tools/sweep.py", "list")
+    assert (ran.returncode, ran.stdout, ran.stderr) == (130, "", "Interrupted.\n")
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
+from fiabench.asv_plugin.keeping import alone
 from fiabench.cli.history import main
 from fiabench.history.repository import Repository
 from fiabench.history.store import Store
@@ -66,14 +67,15 @@ def test_runs_become_another_machine_of_the_history_and_of_asv(box: Box, tmp_pat
         "asv",
         "show",
         "--config",
-        str(box.store.configuration),
+        str(box.store.configuration.relative_to(tmp_path)),
         "--machine",
         "npu-box",
         box.hashes[0],
     ]
-    shown = subprocess.run(asv, capture_output=True, text=True)
+    shown = subprocess.run(asv, cwd=tmp_path, capture_output=True, text=True)
     assert shown.returncode == 0, shown.stderr
     assert "sweep_kernel" in shown.stdout
+    assert "npu-box: measured on CPU (Planted CPU, 2 cores): emulated operator, not NPU figures" in shown.stdout
 
 
 def test_the_same_run_is_taken_once(box: Box, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -157,6 +159,31 @@ def test_export_rebuilds_what_asv_lost(box: Box, tmp_path: Path) -> None:
     assert {name: row[0] for name, row in json.loads(kept.read_text())["results"].items()} == {
         name: row[0] for name, row in before.items()
     }
+
+
+def test_nothing_is_written_while_asv_runs(box: Box, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sent = write_run(tmp_path / "a", [line(box.hashes[0], 1e-3, np.random.default_rng(0))])
+    box.store.runs.mkdir()
+    with alone(box.store.folder / "env"):
+        for command in (("import", str(sent)), ("export", "--project", "toy")):
+            assert main([*command, "--store", str(box.place)]) == 2
+            assert "another asv is checking out and measuring" in capsys.readouterr().err
+    assert box.taken() == []
+    assert box.take(sent) == 0
+
+
+@pytest.mark.parametrize("configuration", [None, "{"])
+def test_an_outside_history_is_never_taken_for_this_checkouts(
+    box: Box, tmp_path: Path, capsys: pytest.CaptureFixture[str], configuration: str | None
+) -> None:
+    box.store.configuration.unlink()
+    if configuration:
+        box.store.configuration.write_text(configuration)
+    sent = write_run(tmp_path / "a", [line(box.hashes[0], 1e-3, np.random.default_rng(0))])
+    assert box.take(sent) == 0
+    out = capsys.readouterr().out.replace("\n", " ")
+    assert "its repository is not here" in out
+    assert "no such commit" not in out
 
 
 def test_a_history_without_its_repository_is_shown_all_the_same(

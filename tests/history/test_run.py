@@ -17,15 +17,16 @@ import numpy as np
 import psutil
 import pytest
 
+from fiabench.cases.errors import InputError
 from fiabench.cases.expand import expand
 from fiabench.cases.load import load_sweep, profile_names
 from fiabench.cli.history import main
 from fiabench.history.freezing import differences, freeze
 from fiabench.history.repository import Repository
-from fiabench.history.runner import Due, Plan, due
+from fiabench.history.runner import Due, Plan, due, measure
 from fiabench.history.store import Store
 from fiabench.results.rundir import CASES, Run
-from tests.history.planted import add, line
+from tests.history.planted import add, failed, line
 from tests.history.toy import CRASHES, PLAIN, UNLOADABLE, Toy, write_sweep
 from tests.wheels import release
 
@@ -129,8 +130,8 @@ def test_a_run_that_is_killed_goes_on_with_what_is_missing(command: Command, tmp
     assert lost.status == "error"
 
     code, printed = command.ends(*arguments)
-    assert code == 0, printed
-    assert "nothing is missing" in printed
+    assert code == 3, printed
+    assert f"nothing is missing, 1 commit failed before ({unloadable[:10]}): --again" in printed
     assert (toy.path / "toy.py").read_text() == CRASHES
 
     write_sweep(sweep, axes={"seq_len_q": [64]}, sampling={**FEW, "max_samples": 5})
@@ -226,6 +227,7 @@ def toy(tmp_path: Path) -> Toy:
         (["--range", "main", "--adapter", "sglang-ascend-f"], "did you mean sglang_ascend_fa?"),
         (["--range", "main", "--adapter", "sglang-ascend-fa"], "does not fit toy, which measures toy by any_callable"),
         (["--range", "main", "--name", "a/b"], "--name: found 'a/b'"),
+        (["--range", "main", "--machine", "../../x"], "--machine: found '../../x'"),
         (["--range", "main", "--profile", "quick"], "no profile quick"),
         (["--range", "main", "--every", "0"], "0 is not in the range"),
     ],
@@ -237,6 +239,20 @@ def test_bad_input_is_refused_before_anything_is_written(
     common = ["run", "--project", str(toy.path), "--sweep", str(sweep), "--store", str(tmp_path / "place")]
     assert main([*common, *arguments]) == 2
     assert said in capsys.readouterr().err
+    assert not (tmp_path / "place").exists()
+
+
+def test_a_device_that_is_not_there_is_refused_before_any_commit_is_blamed(
+    toy: Toy, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def find_none(wanted: str) -> None:
+        raise InputError.plain(f"no {wanted} here")
+
+    monkeypatch.setattr("fiabench.cli.history_running.find_machine", find_none)
+    sweep = write_sweep(tmp_path / "toy.yaml")
+    common = ["run", "--project", str(toy.path), "--sweep", str(sweep), "--store", str(tmp_path / "place")]
+    assert main([*common, "--range", "main", "--device", "npu"]) == 2
+    assert "no npu here" in capsys.readouterr().err
     assert not (tmp_path / "place").exists()
 
 
@@ -258,7 +274,10 @@ def test_a_sweep_that_does_not_name_the_project_is_refused(toy: Toy, capsys: pyt
     assert "found no --sweep and no --adapter" in capsys.readouterr().err
 
 
-def test_a_history_belongs_to_one_repository(toy: Toy, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_history_belongs_to_one_repository(
+    toy: Toy, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))  # where asv keeps the names of machines
     other = Toy(tmp_path / "other")
     other.commit(PLAIN, "Plain")
     Store.of(tmp_path / "place", "toy").configure(Repository(other.path), tmp_path)
@@ -274,18 +293,49 @@ def test_only_what_was_measured_to_its_end_in_this_way_is_there(toy: Toy, tmp_pa
     sweep = freeze(load_sweep(write_sweep(tmp_path / "toy.yaml")), store.sweep("toy"))
     plan, rng = Plan(store, "box", sweep, "toy"), np.random.default_rng(0)
     all_due = [Due(other, (1,)), Due(commit, (1,))]
-    assert due(plan, [other, commit]) == all_due
+    assert due(plan, [other, commit]) == (all_due, [])
     add(store, commit.hash, [line(commit.hash, 1e-3, rng)], time="1", finished=False)
     add(store, commit.hash, [line(commit.hash, 1e-3, rng)], machine="another")
-    assert due(plan, [other, commit]) == all_due
+    assert due(plan, [other, commit]) == (all_due, [])
     add(store, commit.hash, [line(commit.hash, 1e-3, rng)], time="2")
-    assert due(plan, [other, commit]) == all_due[:1]
-    assert due(plan, [other, commit], again=True) == all_due
-    assert due(replace(plan, sessions=2), [other, commit]) == all_due
+    assert due(plan, [other, commit]) == (all_due[:1], [])
+    assert due(plan, [other, commit], again=True) == (all_due, [])
+    assert due(replace(plan, sessions=2), [other, commit]) == (all_due, [])
     longer = load_sweep(write_sweep(tmp_path / "longer.yaml", sampling={"max_seconds": 60.0}))
-    assert due(replace(plan, sweep=longer), [other, commit]) == all_due
+    assert due(replace(plan, sweep=longer), [other, commit]) == (all_due, [])
     wider = load_sweep(write_sweep(tmp_path / "wider.yaml", axes={"seq_len_q": [512], "ulysses": [1, 2, 4]}))
-    assert due(replace(plan, sweep=wider), [commit]) == [Due(commit, (2, 4))]
+    assert due(replace(plan, sweep=wider), [commit]) == ([Due(commit, (2, 4))], [])
+
+
+def test_what_the_engine_refuses_is_bad_input_and_no_failure_of_the_commits(
+    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = Repository(toy.path).commit("main")
+    store = Store.of(tmp_path / "place", "toy")
+    plan = Plan(store, "box", freeze(load_sweep(write_sweep(tmp_path / "toy.yaml")), store.sweep("toy")), "toy")
+
+    def refuse(*_: object) -> tuple[int, str]:
+        folder = store.runs / "box" / commit.hash
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{len(list(folder.iterdir()))}.refused").write_text("found 8 ranks; npu allows 4 here\n")
+        return 0, "asv's last words"
+
+    monkeypatch.setattr("fiabench.history.runner._asv", refuse)
+    for _ in range(2):
+        with pytest.raises(InputError, match="npu allows 4 here"):
+            measure(plan, Due(commit, (8,)), lock=0)
+    assert store.attempts() == ([], [])
+
+
+def test_a_commit_that_failed_is_told_of_at_every_run(toy: Toy, tmp_path: Path) -> None:
+    commit, other = Repository(toy.path).commit("main"), Repository(toy.path).commit(toy.commit(PLAIN, "Another"))
+    store = Store.of(tmp_path / "place", "toy")
+    sweep = freeze(load_sweep(write_sweep(tmp_path / "toy.yaml")), store.sweep("toy"))
+    plan, rng = Plan(store, "box", sweep, "toy"), np.random.default_rng(0)
+    for one in (commit, other):
+        add(store, one.hash, [failed(one.hash, "error", "it broke")], time="1")
+    add(store, other.hash, [line(other.hash, 1e-3, rng)], time="0")
+    assert due(plan, [other, commit]) == ([], [commit])
 
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from rich.cells import cell_len
+from rich.console import Console
 
 from fiabench.cli.history import main
 from fiabench.cli.history_tables import spark
@@ -109,6 +111,22 @@ def test_a_dumb_terminal_gets_ascii(
     assert "total ___xx__####x" in out
 
 
+@pytest.mark.parametrize("columns", [120, 80, 60])
+def test_no_status_is_lost_on_a_narrow_terminal(
+    history: History, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr("fiabench.cli.history.console", lambda: Console(force_terminal=True, color_system=None))
+    assert history.show() == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(cell_len, lines)) <= columns
+    starts = [next(at for at, text in enumerate(lines) if name[:10] in text.split()[:2]) for name in history.hashes]
+    for number, (start, end) in enumerate(zip(starts, [*starts[1:], starts[-1] + 4])):
+        row = " ".join(" ".join(lines[start:end]).replace("│", " ").split())
+        assert f"Commit {number} " in row
+        assert ("error: [CheckQShape]" if number in (3, 4) else "asv measured" if number == 11 else "ok") in row
+
+
 def test_the_newest_run_counts_and_a_failure_takes_nothing_away(
     history: History, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -151,7 +169,7 @@ def test_only_what_is_asked_for(history: History, capsys: pytest.CaptureFixture[
         (["--metric", "totl"], "did you mean total?"),
         (["--filter", "ops=toy"], "found the unknown field 'ops'"),
         (["--project", "others"], "holds no history; allowed: --project toy"),
-        (["--project", "../toy"], "--name: found '../toy'"),
+        (["--project", "../toy"], "--project: found '../toy'"),
     ],
 )
 def test_bad_input(history: History, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str) -> None:

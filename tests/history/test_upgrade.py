@@ -47,6 +47,14 @@ def test_the_stack_s_changes_come_first_and_then_what_they_cost(
     assert "numpy" not in out.partition("slower")[0]
 
 
+def test_more_sessions_are_advised_by_an_option_that_there_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    single = [write_run(tmp_path / str(seed), sessions(1.0e-3, seed)[:1], versions=OLD) for seed in (1, 2)]
+    main(["upgrade", *map(str, single)])
+    assert "three and more of each side (run --sessions 3)" in " ".join(capsys.readouterr().out.split())
+
+
 def test_the_other_way_round_nothing_is_worse(stacks: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["upgrade", *map(str, reversed(stacks)), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from fiabench.cases import costs
-from fiabench.workers.machine import MAX_CPU_RANKS, RANK_BYTES, Machine
+from fiabench.cases.errors import InputError
+from fiabench.workers.machine import MAX_CPU_RANKS, RANK_BYTES, Machine, find_machine
 from tests.ulysses.points import make_case
 
 GIB = 2**30
@@ -41,6 +42,11 @@ def test_ranks_are_bounded_by_devices_or_by_memory() -> None:
     assert machine("npu").times(2).max_ranks == 16
     assert machine(memory=3 * RANK_BYTES).max_ranks == 3
     assert machine(memory=10_000 * RANK_BYTES).max_ranks == MAX_CPU_RANKS
+
+
+def test_an_unknown_device_is_refused_with_what_is_allowed() -> None:
+    with pytest.raises(InputError, match="--device: found 'npuu'; allowed: auto, npu, cuda, cpu"):
+        find_machine("npuu")
 
 
 def test_an_estimate_follows_the_hardware() -> None:

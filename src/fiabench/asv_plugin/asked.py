@@ -8,6 +8,9 @@ from typing import Any, NamedTuple
 
 from asv import util
 from asv.commands import make_argparser
+from asv.commands.compare import Compare
+from asv.commands.show import Show
+from asv.config import Config
 from asv.machine import Machine, MachineCollection
 
 
@@ -44,6 +47,15 @@ def read_command_line() -> Asked:
         _machine(options.get("machine")),
         writes and not options.get("dry_run") and not options.get("skip_save"),
     )
+
+
+def shown() -> Path | None:
+    """The folder of asv's results where this process is an `asv show` or `asv compare`."""
+    options = _options()
+    if getattr(options.get("func"), "__self__", None) not in (Show, Compare):
+        return None
+    named = options["config"]  # in whose folder asv works by now
+    return Path(Config.load(Path(named).name if named else None).results_dir)
 
 
 def _options() -> dict[str, Any]:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from fiabench.cases.errors import InputError
+from fiabench.history.store import FAILED, REFUSED
 from fiabench.results.measurement import Measurement
 from fiabench.results.rundir import HEADER, Run, read_run
 from fiabench.workers.child import end_run
@@ -71,6 +72,8 @@ class Answer(NamedTuple):
     """What it measured, perhaps not all of it; None where there is nothing to read."""
     reason: str
     """What went wrong; empty where every case ended."""
+    refused: bool = False
+    """Whether it was asked for what is not to be had, whatever the commit: nothing ran, and nobody is to blame."""
 
 
 def measure(request: Request, seconds: float) -> Answer:
@@ -78,7 +81,8 @@ def measure(request: Request, seconds: float) -> Answer:
 
     A directory in which asv was interrupted at the same request is gone on with; one that was answered never is. Beside
     the directory stand `<time>.asked`, `<time>.log`, all that the run printed, and, where something went wrong,
-    `<time>.failed` with the reason. What turns out to be other code than the commit's is put into `<time>.rejected`.
+    `<time>.failed` with the reason, or `<time>.refused` where it is not the commit's doing. What turns out to be other
+    code than the commit's is put into `<time>.rejected`.
     Raises OSError where these cannot be written.
     """
     request.folder.mkdir(parents=True, exist_ok=True)
@@ -96,6 +100,8 @@ def measure(request: Request, seconds: float) -> Answer:
         _write(directory, note)
         options = [str(_sweep(request, directory)), *_options(request, directory)]
         code, reason = _run(request, directory, options, seconds)
+    # An outside project's commits have no part in what their engine is asked for; this repository's are the engine.
+    refused = code == _BAD_INPUT and bool(request.asked["project"])
     run: Run | None = None
     try:
         run = read_run(directory)
@@ -107,10 +113,10 @@ def measure(request: Request, seconds: float) -> Answer:
             run, reason = None, other
             _reject(directory)
     if reason:
-        directory.with_suffix(".failed").write_text(f"{reason}\n", encoding="utf-8")
+        directory.with_suffix(REFUSED if refused else FAILED).write_text(f"{reason}\n", encoding="utf-8")
     seconds = round(time.monotonic() - started, 3)
     _write(directory, note | {"answered": True, "reason": reason, "seconds": seconds})
-    return Answer(run, reason)
+    return Answer(run, reason, refused)
 
 
 def read_note(directory: Path) -> dict[str, Any]:

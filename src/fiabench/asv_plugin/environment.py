@@ -9,19 +9,28 @@ from __future__ import annotations
 import json
 import os
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from asv import util
 from asv.environment import Environment, EnvironmentUnavailable
 
-from fiabench.asv_plugin.asked import read_command_line
+from fiabench.asv_plugin.asked import read_command_line, shown
 from fiabench.asv_plugin.keeping import Keeper, keep_out_others
 from fiabench.asv_plugin.names import CHECKOUT, COMMIT, DEVICE, ENVIRONMENT, MODULE, PLAN, PROJECT, SWEEP
+from fiabench.asv_plugin.notice import measured_on
 from fiabench.asv_plugin.publisher import Index  # asv finds publishers by their class
 from fiabench.cases.errors import InputError
 
 __all__ = ["InPlace", "Index"]
+
+
+def setup() -> None:
+    """asv calls this for every command, with its configuration's folder as the working one."""
+    results = shown()
+    for said in measured_on((results.resolve().parent / "runs").glob("*/*")) if results else ():
+        print(said)
 
 
 class InPlace(Environment):
@@ -53,25 +62,29 @@ class InPlace(Environment):
             self._make_plan(conf)
 
     def _make_plan(self, conf: Any) -> None:
-        """Works out what the benchmarks' processes have to know. Raises UserError for a sweep that cannot be taken."""
+        """Works out what the benchmarks' processes have to know.
+
+        Raises UserError for a sweep that cannot be taken, and for a device that is not there.
+        """
         # Reading a sweep takes libraries that no other command of asv needs.
         from fiabench.asv_plugin.plan import digest, read_groups
 
-        asked = read_command_line()
+        asked, device = read_command_line(), os.environ.get(DEVICE, "")
         engine = Path(conf.benchmark_dir).resolve().parent
         sweep = Path(os.environ.get(SWEEP) or engine / "sweeps" / "history.yaml").resolve()
         runs = Path(conf.results_dir).resolve().parent / "runs" / asked.machine
         try:
-            groups, _ = read_groups(sweep, os.environ.get(DEVICE, ""), os.environ.get(PROJECT, ""))
+            groups, _ = read_groups(sweep, device, os.environ.get(PROJECT, ""))
         except InputError as error:
             raise util.UserError(str(error)) from error
+        _require_device(device)
         self._keeper = Keeper.of(conf, runs, Path(self._build_root), asked.quick) if asked.keeps else None
         content = {
             "asv": f"{os.getpid()} on {util.datetime_to_js_timestamp(Keeper.started)}",
             "sweep": str(sweep),
             "digest": digest(sweep),
             "project": os.environ.get(PROJECT, ""),
-            "device": os.environ.get(DEVICE, ""),
+            "device": device,
             "engine": str(engine / "tools" / "sweep.py"),
             "checkout": self._told[CHECKOUT],
             "runs": str(runs),
@@ -123,6 +136,18 @@ class InPlace(Environment):
 
     def run(self, args: list[str], **kwargs: Any) -> Any:
         return self.run_executable("python", args, **kwargs)
+
+
+@cache
+def _require_device(device: str) -> None:
+    """Raises UserError where ``device`` is not to be had, so that no commit is blamed for it."""
+    from fiabench.workers.machine import guess_machine  # takes them too
+
+    try:
+        if device not in ("", "auto"):  # which is always there
+            guess_machine(device)
+    except InputError as error:
+        raise util.UserError(f"{DEVICE}={device}: {error}") from error
 
 
 def _version() -> str:

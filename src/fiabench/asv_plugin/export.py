@@ -20,6 +20,7 @@ from asv.machine import Machine
 from asv.results import Results
 from asv.runner import BenchmarkResult
 
+from fiabench.asv_plugin.keeping import read_benchmarks, read_json
 from fiabench.asv_plugin.names import ENVIRONMENT, METRICS, MODULE, PARAMETERS, PREFIX, VERSION, benchmark
 from fiabench.asv_plugin.view import Cell, View, Views, read_views
 from fiabench.cases.errors import InputError
@@ -37,8 +38,8 @@ def rebuild(runs: Path, results: Path, repository: Path) -> list[str]:
     """
     if not runs.is_dir():
         raise InputError.plain(f"{runs}: found no folder; allowed: one with <machine>/<commit>/<time>/ in it")
-    definitions: dict[str, dict[str, Any]] = {}
-    passed_over = []
+    known, passed_over = read_benchmarks(results / "benchmarks.json"), []
+    definitions = _ours(known)
     for machine in sorted(path for path in runs.iterdir() if path.is_dir()):
         for commit in sorted(path for path in machine.iterdir() if path.is_dir()):
             views, unreadable = read_views(commit)
@@ -50,7 +51,7 @@ def rebuild(runs: Path, results: Path, repository: Path) -> list[str]:
                 passed_over.append(f"{commit}: {repository} has no such commit")
                 continue
             _write_commit(results, machine.name, commit.name, date, views, definitions, truth_wins=True)
-    _write_benchmarks(results, definitions, {})
+    _write_benchmarks(results, known, definitions)
     return passed_over
 
 
@@ -62,13 +63,17 @@ def complete(
     ``runs`` holds the run directories of asv's machine, ``before`` the benchmarks that asv knew before it ran. Raises
     InputError where a file cannot be read or written.
     """
-    definitions: dict[str, dict[str, Any]] = {}
+    known = read_benchmarks(results / "benchmarks.json")
+    definitions = _ours(known)
+    for name, definition in _ours(before).items():
+        there = definitions.setdefault(name, definition)
+        definitions[name] = there | {"params": _union(there["params"], definition["params"])}
     for commit in commits:
         views, _ = read_views(runs / commit)
         date = _date(repository, commit)
         if views and date is not None:
             _write_commit(results, runs.name, commit, date, views, definitions, truth_wins=quick)
-    _write_benchmarks(results, definitions, before)
+    _write_benchmarks(results, known, definitions)
 
 
 def _write_commit(
@@ -86,8 +91,8 @@ def _write_commit(
     """
     for view in views.values():
         name = view.environment or get_env_name(ENVIRONMENT, view.python, {}, {})
-        params = _machine(results, machine, view) | {"python": view.python}
         try:
+            params = _machine(results, machine, view) | {"python": view.python}
             stored = Results(params, {}, commit, date, view.python, name, view.variables)
             stored.load_data(str(results))
             changed = False
@@ -152,12 +157,13 @@ def _is_better(cell: Cell | None, metric: str, old: Any, there: bool, truth_wins
 def _definition(
     name: str, metric: str, view: View, group: str, stored: Results, definitions: dict[str, dict[str, Any]]
 ) -> dict[str, Any]:
-    """asv's description of a benchmark, with the parameters of the view and of the file; kept in ``definitions``."""
+    """asv's description of a benchmark, kept in ``definitions``: with the parameters of the view, of the file, and of
+    all that asv knows, since it shows as failed what a file does not mention."""
     here = [[at[axis] for at in view.groups[group]] for axis in range(len(PARAMETERS))]
     params = stored.get_result_params(name) if name in stored.get_all_result_keys() else [[], []]
-    known = definitions.setdefault(name, describe(name, metric))
-    known["params"] = _union(known["params"], params, here)
-    return known | {"params": _union(params, here)}
+    known = definitions.get(name) or describe(name, metric)
+    definitions[name] = known | {"params": _union(known["params"], params, here)}
+    return definitions[name]
 
 
 def describe(name: str, metric: str) -> dict[str, Any]:
@@ -181,31 +187,26 @@ def _union(*lists: list[list[str]]) -> list[list[str]]:
     return [list(dict.fromkeys(value for values in axis for value in values)) for axis in zip(*lists)]
 
 
-def _write_benchmarks(results: Path, found: dict[str, dict[str, Any]], before: dict[str, Any]) -> None:
-    """Adds to `benchmarks.json` what ``found`` and ``before`` have of sweeps' benchmarks: asv shows no other."""
-    path = results / "benchmarks.json"
-    known: dict[str, Any] = util.load_json(str(path), Benchmarks.api_version) if path.exists() else {}
-    merged = dict(known)
-    for name, definition in [*before.items(), *found.items()]:
-        if not name.startswith(_OURS):
-            continue
-        there = merged.get(name, definition)
-        merged[name] = there | {"params": _union(there["params"], definition["params"])}
-    if merged != known:
-        util.write_json(str(path), merged, Benchmarks.api_version)
+def _ours(known: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Of the benchmarks that asv knows those from sweeps."""
+    return {name: definition for name, definition in known.items() if name.startswith(_OURS)}
+
+
+def _write_benchmarks(results: Path, known: dict[str, Any], definitions: dict[str, dict[str, Any]]) -> None:
+    """Adds ``definitions`` to the ``known`` ones in `benchmarks.json`: asv shows no other."""
+    if known | definitions != known:
+        util.write_json(str(results / "benchmarks.json"), known | definitions, Benchmarks.api_version)
 
 
 def _machine(results: Path, machine: str, view: View) -> dict[str, Any]:
     """asv's description of a machine; made from the fingerprint of a run where asv does not know it."""
     path = results / machine / "machine.json"
-    if not path.exists():
-        made = {"machine": machine, "version": Machine.api_version, **view.box}
+    known = read_json(path, Machine.api_version)
+    if known is None:
+        known = {"machine": machine, **view.box}
         path.parent.mkdir(parents=True, exist_ok=True)
-        util.write_json(
-            str(path), {name: value for name, value in made.items() if name != "version"}, Machine.api_version
-        )
-    known: dict[str, Any] = util.load_json(str(path), Machine.api_version)
-    return {name: value for name, value in known.items() if name != "version"}
+        util.write_json(str(path), known, Machine.api_version)
+    return known
 
 
 def _date(repository: Path, commit: str) -> int | None:

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import atexit
 import fcntl
+import json
 import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,29 +20,50 @@ from asv import util
 from asv.benchmarks import Benchmarks
 from asv.console import log
 
+from fiabench.asv_plugin.notice import measured_on
 from fiabench.cases.errors import InputError
+from fiabench.history.store import REFUSED
 
-_LOCKS: dict[Path, int] = {}
-"""Held by this process until it ends."""
+_HELD: dict[Path, ExitStack] = {}
+"""Locks that this process holds until it ends, by folder."""
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keeps asv from checking out commits in ``folder`` and measuring them.
+
+    Raises InputError where it is at it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise InputError.plain(f"{folder}: cannot be written ({error.strerror})") from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError.plain(
+                f"{folder}: another asv is checking out and measuring commits here; wait for it to end"
+            ) from None
+        except OSError:
+            pass  # a file system without locks, as some networks have: nobody can be kept out
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def keep_out_others(folder: Path) -> None:
     """Has this asv process alone check out commits in ``folder``. Raises UserError where another one does."""
-    path = folder.resolve() / "lock"
-    if path in _LOCKS:
+    path = folder.resolve()
+    if path in _HELD:
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    held = ExitStack()
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise util.UserError(
-            f"{folder}: another asv is checking out and measuring commits here; wait for it to end"
-        ) from None
-    except OSError:
-        pass  # a file system without locks, as some networks have: nobody can be kept out
-    _LOCKS[path] = descriptor
+        held.enter_context(alone(path))
+    except InputError as error:
+        raise util.UserError(str(error)) from error
+    _HELD[path] = held
 
 
 class Keeper:
@@ -53,7 +77,7 @@ class Keeper:
         self._results, self._runs, self._repository, self._quick = results, runs, repository, quick
         self._backup = results.parent / "benchmarks.before"
         # A backup that is there was left by a process that was killed: what it found is in no other file.
-        self._before = _known(results / "benchmarks.json") | _known(self._backup)
+        self._before = read_benchmarks(results / "benchmarks.json") | read_benchmarks(self._backup)
         util.write_json(str(self._backup), self._before, Benchmarks.api_version)
         atexit.register(self._put_back)
 
@@ -78,9 +102,31 @@ class Keeper:
             log.error(f"what asv forgot of these commits could not be put back: {error}")
         else:
             self._backup.unlink()
+        self._say_what_ran()
+
+    def _say_what_ran(self) -> None:
+        """On what this process measured, and what it was refused."""
+        since = self.started.timestamp()
+        log.flush()
+        for folder in (self._runs / commit for commit in sorted(self.commits)):
+            for path in sorted(folder.glob(f"*{REFUSED}")):
+                if path.stat().st_mtime >= since:
+                    print(f"{folder.name[:10]}: nothing was run: {path.read_text(encoding='utf-8').strip()}")
+        for said in measured_on((self._runs / commit for commit in self.commits), since):
+            print(said)
 
 
-def _known(path: Path) -> dict[str, Any]:
-    """The benchmarks in a file of asv's; none where there is no file."""
-    found: dict[str, Any] = util.load_json(str(path), Benchmarks.api_version) if path.exists() else {}
+def read_json(path: Path, version: int) -> dict[str, Any] | None:
+    """What is in a file of asv's, without its version; None where it is missing, broken or of another version."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(found, dict) or found.pop("version", None) != version:
+        return None
     return found
+
+
+def read_benchmarks(path: Path) -> dict[str, Any]:
+    """The benchmarks in a file of asv's; none where it cannot be read: a view, which is written anew."""
+    return read_json(path, Benchmarks.api_version) or {}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -32,25 +33,31 @@ def measure_group(name: str) -> str:
     chosen = [case for case in cases if case.id in wanted]
     lines: dict[str, list[Measurement]] = {}
     reasons = []
+    absent: handover.Handed = None
     for texts in filters(chosen, cases):
         answer = measure(Request.of(plan, name, commit, texts), group["seconds"] * plan["rounds"])
         if answer.run is not None:
             lines |= handover.by_case(answer.run.lines)
         if answer.reason:
             reasons.append(answer.reason)
+        if answer.refused:
+            absent = nan
     reason = "; ".join(dict.fromkeys(reasons))
     for case in wanted:
-        _lay_out(case, lines.get(case, []), plan["rounds"], group, reason)
+        _lay_out(case, lines.get(case, []), plan["rounds"], group, reason, absent)
     return _said(reason)
 
 
-def _lay_out(case: str, lines: list[Measurement], rounds: int, group: dict[str, Any], reason: str) -> None:
+def _lay_out(
+    case: str, lines: list[Measurement], rounds: int, group: dict[str, Any], reason: str, absent: handover.Handed
+) -> None:
+    """``absent`` is handed over for a session that is missing: it was not tried because the case failed before, or did
+    not come to it."""
     row, column = group["cases"][case]
     handed = handover.sessions(lines)
     why = handover.why(lines) or reason or "was not measured"
     for metric in group["metrics"]:
-        # A session that is missing was not tried because the case failed before, or did not come to it.
-        missing: list[handover.Handed] = [None] * (rounds - len(lines))
+        missing = [absent] * (rounds - len(lines))
         if lines and not any(line.failed for line in lines) and not any(line.measured for line in lines):
             missing = handed[metric][:1] * len(missing)
         benchmark.store(Path.cwd(), metric, row, column, handed[metric] + missing, why)

@@ -99,8 +99,11 @@ def _variables(sweeps: Iterable[dict[str, Any]]) -> dict[str, list[str]]:
     return {name: list(own) for name, own in values.items()}
 
 
-def print_comparison(out: Console, found: Comparison) -> None:
-    """What the sides are and differ in, the judged rows, the numbers beside them, what is on one side alone, counts."""
+def print_comparison(out: Console, found: Comparison, way: str = "run --sessions 3, or --with-a DIR") -> None:
+    """What the sides are and differ in, the judged rows, the numbers beside them, what is on one side alone, counts.
+
+    ``way`` is how a user comes by more sessions.
+    """
     for side in (found.a, found.b):
         out.print(Text(_side(side), style="bold"))
     for caution in found.cautions:
@@ -113,7 +116,7 @@ def print_comparison(out: Console, found: Comparison) -> None:
     if judged:
         for part in _judged(judged, out.width, plain=not out.is_terminal):
             out.print(part)
-        out.print(Text(_reading(found), style="dim"))
+        out.print(Text(_reading(found, way), style="dim"))
     _print_beside(out, [row for row in found.rows if row.difference is None])
     for doubt in _doubts(found.rows):
         out.print(Text(doubt, style="yellow"))
@@ -203,14 +206,14 @@ def _print_beside(out: Console, rows: Sequence[Row]) -> None:
         out.print(Text(f"{label}: equal in {_counted(count, 'case')}", style="dim"))
 
 
-def _reading(found: Comparison) -> str:
+def _reading(found: Comparison, way: str) -> str:
     text = (
         f"difference: B to A, medians over the sessions of a side, with the {units.percent(1 - NOMINAL)} interval; of "
         f"all that is called changed here at most {units.percent(FALSE_DISCOVERIES)} are expected to be noise; "
         f"{units.percent(found.relevant)} is what matters"
     )
     if any(row.difference and row.difference.scope == WITHIN for row in found.rows):
-        text += "; to tell how sessions differ, measure three and more of each side (run --sessions 3, or --with-a DIR)"
+        text += f"; to tell how sessions differ, measure three and more of each side ({way})"
     return text
 
 

@@ -58,7 +58,9 @@ def place_of(place: Path | None) -> Path:
 
 def store_of(name: str | None, place: Path | None) -> Store:
     """The history of the outside project ``name``, or this repository's own."""
-    return Store.of(place_of(place), name) if name else Store(place_of(place), "fiabench", ROOT / "asv.conf.json")
+    if name:
+        return Store.of(place_of(place), name, "--project")
+    return Store(place_of(place), "fiabench", ROOT / "asv.conf.json")
 
 
 def existing(name: str | None, place: Path | None) -> Store:

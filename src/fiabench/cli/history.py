@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from io import TextIOWrapper
 from pathlib import Path
 
@@ -95,7 +97,7 @@ def import_runs(directories: tuple[Path, ...], name: str | None, machine: str, c
     stores: dict[str, Store] = {}
     for source in found:
         store = stores.setdefault(source.project, store_of(source.project, place))
-        with store.locked():
+        with _writing(store):
             target, new = importing.take(source, store)
         out.print(f"{source.run.path}: {'imported' if new else 'is there already'}: {target}", soft_wrap=True)
     for store in stores.values():
@@ -122,11 +124,27 @@ def _rebuild(store: Store) -> None:
         out.print(Text(f"{store.folder}: its repository is not here, so that asv cannot know the commits' dates; its "
                        "results are rebuilt by `export` after a `run`", style="yellow"), soft_wrap=True)  # fmt: skip
         return
-    with store.locked():
+    with _writing(store):
         passed_over = rebuild(store.runs, store.results, repository.root)
     for problem in passed_over:
         out.print(Text(f"passed over: {problem}", style="red"), soft_wrap=True)
     out.print(f"asv's results: {store.results}", soft_wrap=True)
+
+
+@contextmanager
+def _writing(store: Store) -> Iterator[None]:
+    """Keeps out other runs, and an `asv run` that a user started himself. Raises InputError where there is one."""
+    from asv.config import Config
+    from asv.util import UserError
+
+    from fiabench.asv_plugin.keeping import alone
+
+    try:
+        folder = store.configuration.parent / Config.load(str(store.configuration)).env_dir
+    except (UserError, ValueError):  # without a configuration no asv runs here
+        folder = None
+    with store.locked(), alone(folder) if folder else nullcontext():
+        yield
 
 
 @commands.command()
@@ -170,7 +188,7 @@ def upgrade(
         out.print(Text(f"{fact}: {before} -> {now}", style="bold yellow"))
     if not found.stack:
         out.print(Text("the software and the box are the same in both", style="bold yellow"))
-    print_comparison(out, found.comparison)
+    print_comparison(out, found.comparison, "run --sessions 3")
     return int(found.comparison.worse)
 
 

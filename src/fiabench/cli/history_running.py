@@ -19,13 +19,17 @@ from fiabench.cli.histories import place_of, store_of, store_option
 from fiabench.cli.table import console
 from fiabench.history import freezing, runner
 from fiabench.history.commands import OWN_SWEEP
-from fiabench.history.repository import NEWEST, ORDERS, Repository, in_order
+from fiabench.history.repository import NEWEST, ORDERS, Commit, Repository, in_order
 from fiabench.history.store import Store
 from fiabench.results import units
 from fiabench.results.words import essence
+from fiabench.workers.machine import find_machine
 
 _GIVE_UP = 3
 """Commits in a row that leave no measurement, failed or not: it is not the commits then."""
+
+_NAMED = 5
+"""Commits that failed before, by name."""
 
 
 @click.command()
@@ -84,20 +88,24 @@ def run(
     else:
         store = store_of(None, place)
     commits = in_order(repository.commits(span, tags, every), order)
+    if device != "auto":  # which is always there, and costs the seconds of importing torch
+        find_machine(device)
+    machine = runner.machine_name(machine)
     with interruptible(), store.locked() as lock:
         if project:
             store.configure(repository, ROOT / "benchmarks")
-        plan = runner.Plan(store, runner.machine_name(machine), _kept(store, loaded, again), key, device, sessions)
-        due = runner.due(plan, commits, again)
+        plan = runner.Plan(store, machine, _kept(store, loaded, again), key, device, sessions)
+        due, failed = runner.due(plan, commits, again)
         if changed := repository.changed:
             changes = _counted(changed, "uncommitted change")
             notes.print(f"{repository.path}: {changes} left alone: commits are measured as they are", soft_wrap=True)
         there = len(commits) - len(due)
         notes.print(_counted(len(commits), "commit") + (f", {there} of them measured before" if there else ""))
-        return _measure_all(plan, due, lock)
+        return _measure_all(plan, due, failed, lock)
 
 
-def _measure_all(plan: runner.Plan, due: Sequence[runner.Due], lock: int) -> int:
+def _measure_all(plan: runner.Plan, due: Sequence[runner.Due], failed: Sequence[Commit], lock: int) -> int:
+    """Measures what is ``due``; of the other commits some ``failed`` before."""
     notes, outcomes = console(stderr=True), list[runner.Outcome]()
     for index, one in enumerate(due):
         text = Text(f"[{index + 1}/{len(due)}] {one.commit}")
@@ -116,12 +124,23 @@ def _measure_all(plan: runner.Plan, due: Sequence[runner.Due], lock: int) -> int
             notes.print(f"{_GIVE_UP} commits in a row gave nothing, so this ends here; asv's words: {plan.store.log}",
                         style="red", soft_wrap=True)  # fmt: skip
             break
-    failed = sum(outcome.failed for outcome in outcomes)
     shown = f" --project {plan.store.name}" if plan.project else ""
-    summary = f"{_counted(len(outcomes), 'commit')} measured" if outcomes else "nothing is missing"
-    summary += f", {failed} of them with failures" if failed else ""
-    notes.print(f"{summary}; see: history.py show{shown}", soft_wrap=True)
-    return SOME_FAILED if failed else OK
+    notes.print(f"{_summary(outcomes, failed)}; see: history.py show{shown}", soft_wrap=True)
+    return SOME_FAILED if failed or any(outcome.failed for outcome in outcomes) else OK
+
+
+def _summary(outcomes: Sequence[runner.Outcome], failed: Sequence[Commit]) -> str:
+    """How the ``outcomes`` ended, and which commits had ``failed`` before."""
+    measured = [outcome for outcome in outcomes if outcome.statuses]
+    parts = [f"{_counted(len(measured), 'commit')} measured" if outcomes else "nothing is missing"]
+    if partly := sum(outcome.failed for outcome in measured):
+        parts.append(f"{partly} of them with failures")
+    if nothing := len(outcomes) - len(measured):
+        parts.append(f"nothing of {nothing}")
+    if failed:
+        names = ", ".join(commit.short for commit in failed[:_NAMED]) + (", ..." if len(failed) > _NAMED else "")
+        parts.append(f"{_counted(len(failed), 'commit')} failed before ({names}): --again measures what is there anew")
+    return ", ".join(parts)
 
 
 def _counted(count: int, what: str) -> str:

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -26,6 +27,11 @@ _NONE, _PLAIN_NONE = "✗", "x"
 _REACH = 0.2
 _REASON = 160
 """Characters of a reason that stand in a table."""
+_WORDS = 16
+"""Columns that a subject or a status has at least."""
+_INDENT = 4
+_ENDLESS = 10_000
+"""Columns of a terminal on which everything fits."""
 _LEAST = 0.0005
 """Smaller relative changes read as none."""
 _COARSE = 0.0995
@@ -56,7 +62,8 @@ def print_history(
         for metric in metrics:
             if line := _spark_line(out, series, metric):
                 out.print(line)
-        out.print(_table(out, series, metrics, own))
+        for part in _commits(out, series, metrics, own):
+            out.print(part)
         for said in events(series, own, acceptances):
             out.print(Text(said, style="yellow"))
         for one in own:
@@ -101,25 +108,44 @@ def _spark_line(out: Console, series: Series, metric: str) -> Text | None:
     return Text(f"{declared.label:>12} {drawn}  {_ascii(said) if plain else said}")
 
 
-def _table(out: Console, series: Series, metrics: Sequence[str], judged: Sequence[Judged]) -> Table:
-    table = Table(box=box.ASCII if is_plain(out) or not out.is_terminal else box.ROUNDED)
+def _commits(
+    out: Console, series: Series, metrics: Sequence[str], judged: Sequence[Judged]
+) -> Iterator[RenderableType]:
+    """The commits as a table, or on a terminal too narrow for it some lines for each."""
+    plain = is_plain(out)
+    shown = [name for name in metrics if any(point.value(name) for point in series.points)]
+    titles = [METRICS[name].label for name in shown]
+    steps = {one.metric: {change.at for change in one.changes} for one in judged}
+    numbers = [
+        [Text(_number(point, name, plain), "bold yellow" if index in steps[name] else "") for name in shown]
+        for index, point in enumerate(series.points)
+    ]
+    table = Table(box=box.ASCII if plain or not out.is_terminal else box.ROUNDED)
     table.add_column("commit", no_wrap=True)
     table.add_column("date", no_wrap=True)
-    table.add_column("subject", overflow="fold", min_width=16)
-    shown = [name for name in metrics if any(point.value(name) for point in series.points)]
-    for name in shown:
-        table.add_column(METRICS[name].label, justify="right", no_wrap=True)
-    table.add_column("status", overflow="fold", min_width=16)
-    plain = is_plain(out)
-    steps = {one.metric: {change.at for change in one.changes} for one in judged}
-    for index, point in enumerate(series.points):
+    table.add_column("subject", overflow="fold", min_width=_WORDS)
+    for title, column in zip(titles, zip(*numbers)):
+        width = max(text.cell_len for text in (Text(title), *column))  # which no_wrap alone does not keep free
+        table.add_column(title, justify="right", no_wrap=True, min_width=width)
+    table.add_column("status", overflow="fold", min_width=_WORDS)
+    for point, own in zip(series.points, numbers):
         if point.changes:
             table.add_row("", "", Text(f"now {_changed(point)}", style="cyan"), *("" for _ in shown), "")
-        styles = ["bold yellow" if index in steps[name] else "" for name in shown]
-        numbers = [Text(_number(point, name, plain), style) for name, style in zip(shown, styles)]
         commit = point.commit
-        table.add_row(commit.short, commit.date, Text(commit.subject), *numbers, _status(point))
-    return table
+        table.add_row(commit.short, commit.date, Text(commit.subject), *own, _status(point))
+    if table.__rich_measure__(out, out.options.update(max_width=_ENDLESS)).minimum <= out.width:
+        yield table
+    else:
+        yield from _stacked(series, titles, numbers)
+
+
+def _stacked(series: Series, titles: Sequence[str], numbers: Sequence[Sequence[Text]]) -> Iterator[RenderableType]:
+    for point, own in zip(series.points, numbers):
+        if point.changes:
+            yield Text(f"now {_changed(point)}", style="cyan")
+        yield Text(f"{point.commit.short} {point.commit.date} {point.commit.subject}")
+        said = [Text.assemble(f"{title} ", number) for title, number in zip(titles, own) if number]
+        yield Padding(Text(", ").join([*said, _status(point)]), (0, 0, 0, _INDENT))
 
 
 def _number(point: Point, metric: str, plain: bool) -> str:

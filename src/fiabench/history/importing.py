@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fiabench.cases.errors import InputError
-from fiabench.history.store import NAMES, PART, TIME, Store
+from fiabench.history.store import PART, TIME, Store, check_name
 from fiabench.results.environment import is_simulated
 from fiabench.results.rundir import CASES, HEADER, Run, read_run
 
@@ -46,8 +46,7 @@ def read(path: Path, project: str | None = None, machine: str = "", commit: str 
         why = f"measured {found} with changes that are in no commit" if found else "does not say which commit it is of"
         raise InputError.plain(f"{path}: {why}; allowed: a run of a clean checkout, or --commit HASH")
     name = machine or str(run.environment.get("host") or "")
-    if not NAMES.fullmatch(name):
-        raise InputError.plain(f"--machine: found {name!r}; allowed: letters, digits, dots, dashes and underscores")
+    check_name("--machine", name)
     return Source(run, project or key, name, commit or str(found))
 
 

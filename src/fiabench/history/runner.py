@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from fiabench.cases.case import Case
+from fiabench.cases.errors import InputError
 from fiabench.cases.expand import expand
 from fiabench.cases.sweep import Sweep
 from fiabench.history.freezing import measures_alike
 from fiabench.history.repository import Commit
-from fiabench.history.store import Attempt, Store
+from fiabench.history.store import Attempt, Store, check_name
 from fiabench.results.measurement import FAILED, Measurement
 from fiabench.results.rundir import Run
 from fiabench.workers.child import child_environment
@@ -73,22 +74,26 @@ class Due(NamedTuple):
     """Of the cases; each of them is a run of its own."""
 
 
-def due(plan: Plan, commits: Iterable[Commit], again: bool = False) -> list[Due]:
-    """What is not there yet of ``commits``, in their order; all of them ``again``.
+def due(plan: Plan, commits: Iterable[Commit], again: bool = False) -> tuple[list[Due], list[Commit]]:
+    """What is not there yet of ``commits``, in their order, all of them ``again``; and those of which nothing is
+    missing, but of which a case failed.
 
     What was measured in another way, or in fewer sessions, counts for nothing.
     """
     world_sizes = {point.id: point.world_size for point in expand(plan.sweep) if isinstance(point, Case)}
-    found = []
+    found, failed = [], []
     for commit in commits:
-        there: set[str] = set()
+        ended: dict[str, bool] = {}
         for attempt in [] if again else plan.store.attempts(plan.machine, commit.hash)[0]:
             if attempt.run and attempt.finished and _counts(attempt.run, plan):
-                there.update(line.id for line in attempt.run.lines)
-        missing = {size for name, size in world_sizes.items() if name not in there}
+                for line in attempt.run.measurements:  # a failure takes nothing away from what was measured
+                    ended[line.id] = ended.get(line.id, False) or not line.failed
+        missing = {size for name, size in world_sizes.items() if name not in ended}
         if missing:
             found.append(Due(commit, tuple(sorted(missing))))
-    return found
+        elif not all(ended[name] for name in world_sizes):
+            failed.append(commit)
+    return found, failed
 
 
 def _counts(run: Run, plan: Plan) -> bool:
@@ -99,14 +104,21 @@ def _counts(run: Run, plan: Plan) -> bool:
 def measure(plan: Plan, due: Due, lock: int) -> Outcome:
     """Has asv measure what is ``due``. ``lock`` holds the history's lock as long as asv lives.
 
-    Raises KeyboardInterrupt when everything that was started has ended, with what was measured kept.
+    Raises KeyboardInterrupt when everything that was started has ended, with what was measured kept, and InputError
+    where nothing could be run, whatever the commit.
     """
     commit, started = due.commit, time.monotonic()
+    refused_before = plan.store.refusals(plan.machine, commit.hash)
     before = {attempt.path: attempt for attempt in plan.store.attempts(plan.machine, commit.hash)[0]}
     code, printed = _asv(plan, due, lock)
     after = plan.store.attempts(plan.machine, commit.hash)[0]
     fresh = [attempt for attempt in after if not _is_old(before.get(attempt.path), attempt)]
     reason = next((attempt.reason for attempt in fresh if attempt.reason), "")
+    refusals = plan.store.refusals(plan.machine, commit.hash)
+    refused = "; ".join(dict.fromkeys(why for path, why in refusals.items() if path not in refused_before))
+    if refused and not fresh:
+        raise InputError.plain(f"{commit}: {refused}")
+    reason = reason or refused
     if not fresh:
         reason = f"asv measured nothing (exit code {code}): {_essence(printed)}"
         if any(words in printed for words in _COMMIT_S_DOING):  # and not that asv was refused, or does not run at all
@@ -170,11 +182,12 @@ def _essence(printed: str) -> str:
 
 def machine_name(wanted: str) -> str:
     """What asv calls this machine, or ``wanted``; makes it known to asv, as `asv machine --yes` does, where it is
-    not."""
+    not. Raises InputError where that can be no folder's name."""
     from asv.machine import Machine, MachineCollection  # half a second that only a run should pay
     from asv.util import UserError
 
     name = wanted or str(Machine.get_unique_machine_name())
+    check_name("--machine", name)
     try:
         return str(MachineCollection.load(name)["machine"])
     except UserError:

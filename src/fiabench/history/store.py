@@ -19,12 +19,20 @@ from fiabench.results.rundir import HEADER, Run, read_run
 
 FAILED = ".failed"
 """Ends the name of the file that stands beside a run directory, or in its place, with the reason of a failure."""
+REFUSED = ".refused"
+"""Ends the name of the file in its place where the engine refused what it was asked for: no failure of the commit's."""
 PART = ".part"
 """Ends the name of what is not whole yet."""
 TIME = "%Y%m%d-%H%M%S-%f"
 """How a run directory is called by the time that it was begun."""
-NAMES = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_NAMES = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _HASH = re.compile(r"[0-9a-f]{40}")
+
+
+def check_name(option: str, name: str) -> None:
+    """Raises InputError where ``name``, which ``option`` gave, can be no folder's."""
+    if not _NAMES.fullmatch(name):
+        raise InputError.plain(f"{option}: found {name!r}; allowed: letters, digits, dots, dashes and underscores")
 
 
 @dataclass(frozen=True)
@@ -56,10 +64,12 @@ class Store:
         self.folder, self.name, self.configuration = folder, name, configuration
 
     @classmethod
-    def of(cls, place: Path, name: str) -> Store:
-        """That of the outside project ``name`` among those in ``place``. Raises InputError for what is no name."""
-        if not NAMES.fullmatch(name):
-            raise InputError.plain(f"--name: found {name!r}; allowed: letters, digits, dots, dashes and underscores")
+    def of(cls, place: Path, name: str, option: str = "--name") -> Store:
+        """That of the outside project ``name``, which ``option`` gave, among those in ``place``.
+
+        Raises InputError for what is no name.
+        """
+        check_name(option, name)
         folder = place / "projects" / name
         return cls(folder, name, folder / "asv.conf.json")
 
@@ -92,8 +102,10 @@ class Store:
         """The repository whose commits these are; None where it is not there any more."""
         try:
             configured = json.loads(self.configuration.read_text(encoding="utf-8"))
-        except (OSError, ValueError):  # that of a checkout has comments, and means its own folder
-            configured = {"repo": "."}
+        except (OSError, ValueError):
+            if self.outside:
+                return None
+            configured = {"repo": "."}  # that of a checkout has comments, and means its own folder
         try:
             return Repository(self.configuration.parent / str(configured.get("repo", ".")))
         except InputError:
@@ -171,6 +183,11 @@ class Store:
         folder = self.runs / machine / commit
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{datetime.now():{TIME}}{FAILED}").write_text(f"{reason}\n", encoding="utf-8")
+
+    def refusals(self, machine: str, commit: str) -> dict[Path, str]:
+        """Why the engine refused to measure a commit, each time that it did, by file."""
+        found = sorted((self.runs / machine / commit).glob(f"*{REFUSED}"))
+        return {path: path.read_text(encoding="utf-8", errors="replace").strip() for path in found}
 
     def attempts(
         self, machine: str = "", commit: str = "", read: Callable[[Path], Run] = read_run

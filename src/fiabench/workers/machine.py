@@ -16,6 +16,7 @@ from typing import Any
 
 import psutil
 
+from fiabench import devices
 from fiabench.cases import costs
 from fiabench.cases.case import DTYPE_BYTES, Case
 from fiabench.cases.errors import InputError
@@ -125,6 +126,9 @@ def find_machine(wanted: str) -> Machine:
 
     Takes the seconds of importing torch.
     """
+    known = ("auto", *devices.NAMES)
+    if wanted not in known:
+        raise InputError.plain(f"--device: found {wanted!r}; allowed: {', '.join(known)}")
     command = [sys.executable, "-m", "fiabench.workers.probe", wanted]
     probe = subprocess.run(command, env=child_environment(), capture_output=True, text=True)
     if probe.returncode:
