@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fiabench.devices.holding import Hold
+from fiabench.devices.holding import MULTIPLYING, SLEEPING, Hold
 
 CLOCK = 1.5e9
 PRODUCTS = 2000.0
@@ -45,8 +45,8 @@ class WithoutOperator(Api):
         raise RuntimeError("aclnnSleep or aclnnSleepGetWorkspaceSize not in libopapi.so")
 
 
-@pytest.mark.parametrize("kind", [Sleeping, WithoutOperator, Api])
-def test_a_device_is_held_for_as_long_as_was_asked(monkeypatch, kind):
+@pytest.mark.parametrize(("kind", "how"), [(Sleeping, SLEEPING), (WithoutOperator, MULTIPLYING), (Api, MULTIPLYING)])
+def test_a_device_is_held_for_as_long_as_was_asked_and_it_is_told_how(monkeypatch, kind, how):
     api = kind()
     monkeypatch.setattr("fiabench.devices.holding._SIDE", 4)
 
@@ -55,6 +55,7 @@ def test_a_device_is_held_for_as_long_as_was_asked(monkeypatch, kind):
 
     monkeypatch.setattr(torch, "mm", multiply)
     hold = Hold(api, torch.device("cpu"))
+    assert hold.how == how
     for asked in (0.05, 0.2):
         before = api.seconds
         hold(asked)

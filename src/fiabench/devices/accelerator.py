@@ -32,6 +32,7 @@ class Accelerator:
         self.torch_device = torch.device(self.name, index)
         self.api.set_device(self.torch_device)
         self.capture_refused = ""
+        self.held_by = ""
         self._graphs = Graphs(self.api, self.torch_device, self._new_graph, self._close_pool, self.is_out_of_memory)
         self._holding: Hold | None = None
         self._sensors = self._find_sensors(index)
@@ -61,6 +62,7 @@ class Accelerator:
     def hold(self, seconds: float) -> None:
         if self._holding is None:
             self._holding = self._beside_the_case(lambda: Hold(self.api, self.torch_device))
+            self.held_by = self._holding.how
         self._holding(seconds)
 
     def capture(self, launch: Callable[[], None], times: int) -> Callable[[], None] | None:

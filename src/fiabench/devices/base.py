@@ -20,6 +20,8 @@ class Device(Protocol):
     torch_device: torch.device
     capture_refused: str
     """Why the last :meth:`capture` gave None; empty where it gave a replay."""
+    held_by: str
+    """What :meth:`hold` keeps the device busy with; empty where it never did, or has nothing to keep waiting."""
 
     def __init__(self, index: int) -> None: ...
 
@@ -100,7 +102,8 @@ class Device(Protocol):
         ...
 
     def memory_in_use(self) -> int:
-        """Bytes that this process holds of the device's memory, a communicator's buffers included where visible."""
+        """Bytes of the device's memory that are taken, a communicator's buffers included; on an accelerator by whoever
+        uses it, as only the allocator's part is known of each process."""
         ...
 
     def is_out_of_memory(self, error: BaseException) -> bool: ...

@@ -36,6 +36,7 @@ class CpuDevice:
     name = "cpu"
     backend = "gloo"
     timing_method = "host"
+    held_by = ""
 
     def __init__(self, index: int) -> None:
         self.torch_device = torch.device("cpu")

@@ -38,8 +38,9 @@ class CudaDevice(Accelerator):
         return torch.cuda.CUDAGraph()
 
     def _close_pool(self, index: int, pool: Any) -> None:
+        earlier = getattr(torch._C, "_cuda_endAllocateCurrentStreamToPool", None)  # its name up to release 2.8
         with suppress(RuntimeError):  # says that no allocations go to this pool: torch has ended them itself
-            torch._C._cuda_endAllocateToPool(index, pool)
+            (earlier or torch._C._cuda_endAllocateToPool)(index, pool)
             torch._C._cuda_releasePool(index, pool)
 
     def _find_sensors(self, index: int) -> Sensors:

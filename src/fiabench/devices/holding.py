@@ -10,8 +10,10 @@ import torch
 _TRIED_CYCLES = 20_000_000
 """About 10 ms at the clocks of current devices."""
 _TRIED_PRODUCTS = 16
-_SIDE = 4096
-"""Rows and columns of the matrices multiplied where the device cannot sleep: a fraction of a millisecond each."""
+_SIDE = 2048
+"""Rows and columns of the matrices multiplied where the device cannot sleep: a tenth of a millisecond each, which is
+longer than launching takes, and 16 MiB of the caches for both."""
+SLEEPING, MULTIPLYING = "a kernel that waits", "products of matrices"
 
 
 class Hold:
@@ -26,6 +28,7 @@ class Hold:
         self._device = torch_device
         self._rate = 0.0
         """Units of the work, cycles or products, in a second."""
+        self.how = SLEEPING
         self._work = self._chosen()
 
     def __call__(self, seconds: float) -> None:
@@ -40,6 +43,7 @@ class Hold:
                 pass
             else:
                 return self._sleep
+        self.how = MULTIPLYING
         multiply = self._multiplying()
         self._rate = self._tried(multiply, _TRIED_PRODUCTS)
         return multiply

@@ -43,8 +43,9 @@ class NpuDevice(Accelerator):
         return torch.npu.NPUGraph()
 
     def _close_pool(self, index: int, pool: Any) -> None:
+        earlier = getattr(torch_npu._C, "_npu_endAllocateCurrentStreamToPool", None)  # its name up to release 2.8
         with suppress(RuntimeError):  # says that no allocations go to this pool: torch_npu has ended them itself
-            torch_npu._C._npu_endAllocateToPool(index, pool)
+            (earlier or torch_npu._C._npu_endAllocateToPool)(index, pool)
             torch_npu._C._npu_releasePool(index, pool)
 
     def _find_sensors(self, index: int) -> Sensors:

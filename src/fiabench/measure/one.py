@@ -104,6 +104,7 @@ def measure(
         "method": sampled.method,
         "launches_per_sample": sampled.launches,
         "held_seconds": sampled.held_seconds,
+        "held_by": device.held_by,
         "transfer": "aligned" if together else "natural",
         "criterion": stopping.criterion,
         "wanted_half_width": stopping.half_width,

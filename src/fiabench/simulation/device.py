@@ -28,6 +28,7 @@ class SimulatedDevice:
     backend = "simulated"
     timing_method = "event"
     capture_refused = ""
+    held_by = ""
     sensors_missing = ""
 
     def __init__(self, name: str, spec: Spec, world: World, rank: int, disturbance: Disturbance) -> None:
