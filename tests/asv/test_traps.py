@@ -62,6 +62,7 @@ def test_with_two_rounds_the_second_hands_over_the_second_session(
     assert close(clone.results(head)[f"{ALONE}.sweep_total"]["samples"][0], first + second)
 
 
+@pytest.mark.long
 def test_appended_samples_are_new_ones(clone: Clone, head: str, new_runs: Callable[[], list[Run]]) -> None:
     before = clone.results(head)[f"{ALONE}.sweep_total"]["samples"][0]
     clone.asv("run", f"{head}^!", "-b", f"{ALONE}.sweep_total", "--append-samples")
@@ -132,6 +133,7 @@ def test_b_measures_only_what_it_names_and_a_narrower_sweep_erases_nothing(
     assert f"{TWO}.sweep_kernel" in known
 
 
+@pytest.mark.long
 def test_interleaved_rounds_measure_afresh(clone: Clone, head: str, new_runs: Callable[[], list[Run]]) -> None:
     clone.asv(
         "run", f"{head}^!", "-b", f"{AS_SIMULATED}.sweep_kernel", "--interleave-rounds", "-a", "rounds=2",

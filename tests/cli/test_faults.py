@@ -54,6 +54,7 @@ def test_a_killed_rank_costs_its_case_and_no_other(write_sweep: Any, start: Any,
     assert "rank 1 was killed by SIGKILL" in lines_of(tmp_path / "out")[1]["reason"]
 
 
+@pytest.mark.long
 def test_a_rank_that_hangs_ends_at_the_deadline(write_sweep: Any, start: Any, tmp_path: Path) -> None:
     sweep = write_sweep(sampling=LONG | {"max_seconds": 3.0, "deadline_seconds": 20.0})
     command = start("run", sweep, "--device", "cpu", "--out", tmp_path / "out", "--no-figures")

@@ -85,7 +85,7 @@ def test_sessions_are_whole_fresh_and_different(write_sweep: Any, tmp_path: Path
     assert taken(alone) == taken(lines[:2]), "the first session is what a run without --sessions measures"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("kept", [2])
 def test_a_resumed_run_is_as_one_that_was_not_interrupted(
     kept: int, write_sweep: Any, tmp_path: Path, capsys: Any

@@ -42,7 +42,7 @@ def statuses(out: Path) -> list[tuple[int, str]]:
     return [(line["case"]["seq_len_q"], line["status"]) for line in lines_of(out)]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_broken_claim_is_the_exit_code_and_a_restart_measures_nothing_again(write_sweep: Any, tmp_path: Path) -> None:
     claim = {"claim": "It takes an hour.", "metric": "total", "at_least": 3600.0}
     sweep = write_sweep(axes={"seq_len_q": [64], "ulysses": [1, 2, 4]}, claims=[claim])

@@ -44,7 +44,7 @@ def test_ctrl_c_while_the_engine_is_imported_is_one_line(checkout):
     assert (ran.returncode, ran.stdout, ran.stderr) == (130, "", "Interrupted.\n")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_checkout_wins_over_an_installed_engine(made, box, tmp_path):
     """`box` has the libraries and stays the running Python; another fiabench comes first on its path."""
     checkout, _, _ = made

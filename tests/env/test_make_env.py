@@ -109,6 +109,7 @@ def test_what_makes_it_anew(made, tmp_path, caller, change, reason, request):
 
 
 @slow
+@pytest.mark.long
 def test_changed_requirements_are_installed_in_place(made, box, tmp_path):
     """And a pip that fails meanwhile costs nothing."""
     checkout, _, _ = made

@@ -167,7 +167,7 @@ def run(*arguments: object) -> int:
     return code
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_real_wrong_result_is_reported_with_its_reason(
     toy: Toy, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
