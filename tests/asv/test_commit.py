@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from fiabench.asv_plugin.commit import Answer, Request, measure, read_note
+from fiabench.asv_plugin.commit import Answer, Request, measure
 from fiabench.asv_plugin.view import read_views
-from fiabench.history.store import FAILED, REFUSED
+from fiabench.history.store import FAILED, REFUSED, read_note
 from fiabench.results.rundir import RunDirectory, read_run
 from tests.asv.test_handover import ON_ONE, line
 
@@ -61,7 +61,7 @@ def request(folder: Path, **facts: Any) -> Request:
         "environment": "inplace-py3.11", "variables": {},
     }  # fmt: skip
     checkout, runs = folder / "checkout", folder / "runs" / COMMIT
-    return Request(COMMIT, checkout, runs, folder / "sweep.yaml", tool, "1", False, asked)
+    return Request(COMMIT, checkout, runs, folder / "sweep.yaml", tool, "1", False, ["one"], asked)
 
 
 @pytest.mark.parametrize("code", [0, 1, 3])

@@ -76,6 +76,17 @@ def test_a_failure_that_came_with_the_stack_is_decided_alike(
     assert whose() == BOX
 
 
+def test_of_a_commit_where_nothing_ran_no_stack_is_called_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    planted = history(tmp_path, [1.0, None])
+    planted.store.note_failure("box", planted.hashes[1], "no submodule")
+    assert planted.run("gate") == 1
+    out = capsys.readouterr().out
+    assert "nothing is known, as nothing ran" in out
+    assert "are the same" not in out
+
+
 def test_other_machines_are_other_histories(tmp_path: Path) -> None:
     planted = history(tmp_path, [1.0] * 16)
     rng = np.random.default_rng(2)

@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,13 +18,11 @@ from typing import Any, NamedTuple
 import yaml
 
 from fiabench.cases.errors import InputError
-from fiabench.history.store import FAILED, REFUSED
+from fiabench.history.store import ASKED, FAILED, REFUSED, read_note
 from fiabench.results.measurement import Measurement
 from fiabench.results.rundir import HEADER, Run, read_run
 from fiabench.workers.child import end_run
 
-ASKED = ".asked"
-"""Ends the name of the file beside a run directory that says what was asked for, and whether asv got an answer."""
 _CLAIM_BROKEN, _BAD_INPUT, _SOME_FAILED = 1, 2, 3
 """Exit codes of `tools/sweep.py run`. Python itself ends with 1 as well."""
 _QUICK = {
@@ -50,19 +49,22 @@ class Request(NamedTuple):
     """The asv process that asks."""
     appended: bool
     """Whether asv adds the samples to those that it has."""
+    cases: list[str]
+    """The ids of those of the group that are wanted: what a failure is a failure of."""
     asked: dict[str, Any]
     """What has to be the same for an interrupted run to be gone on with: `group`, `filters`, `project`, `device`,
     `rounds`, `quick`, `digest` of the sweep file, `environment` and `variables` as asv has them."""
 
     @classmethod
-    def of(cls, plan: dict[str, Any], group: str, commit: str, filters: list[str]) -> Request:
-        """For ``group`` of ``plan``, the cases that ``filters`` let pass."""
+    def of(cls, plan: dict[str, Any], group: str, commit: str, filters: list[str], cases: Iterable[str]) -> Request:
+        """For ``cases`` of ``group`` of ``plan``, those that ``filters`` let pass."""
         checkout = Path(plan["checkout"])
         engine = Path(plan["engine"]) if plan["project"] else checkout / "tools" / "sweep.py"
         kept = ("project", "device", "rounds", "quick", "digest", "environment", "variables")
         asked = {"group": group, "filters": filters} | {name: plan[name] for name in kept}
         folder = Path(plan["runs"]) / commit
-        return cls(commit, checkout, folder, Path(plan["sweep"]), engine, plan["asv"], plan["appended"], asked)
+        sweep, asv = Path(plan["sweep"]), plan["asv"]
+        return cls(commit, checkout, folder, sweep, engine, asv, plan["appended"], sorted(cases), asked)
 
 
 class Answer(NamedTuple):
@@ -87,6 +89,7 @@ def measure(request: Request, seconds: float) -> Answer:
     """
     request.folder.mkdir(parents=True, exist_ok=True)
     note = {"asv": request.asv, "appended": _appended(request), "answered": False, "reason": "", **request.asked}
+    note["cases"] = request.cases
     started = time.monotonic()
     code: int | None = _BAD_INPUT
     directory = _unfinished(request)
@@ -117,12 +120,6 @@ def measure(request: Request, seconds: float) -> Answer:
     seconds = round(time.monotonic() - started, 3)
     _write(directory, note | {"answered": True, "reason": reason, "seconds": seconds})
     return Answer(run, reason, refused)
-
-
-def read_note(directory: Path) -> dict[str, Any]:
-    """What stands beside a run directory of asv's; empty for one that came otherwise."""
-    path = directory.with_suffix(ASKED)
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def _write(directory: Path, note: dict[str, Any]) -> None:

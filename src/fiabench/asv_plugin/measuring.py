@@ -35,7 +35,7 @@ def measure_group(name: str) -> str:
     reasons = []
     absent: handover.Handed = None
     for texts in filters(chosen, cases):
-        answer = measure(Request.of(plan, name, commit, texts), group["seconds"] * plan["rounds"])
+        answer = measure(Request.of(plan, name, commit, texts, wanted), group["seconds"] * plan["rounds"])
         if answer.run is not None:
             lines |= handover.by_case(answer.run.lines)
         if answer.reason:

@@ -8,17 +8,15 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from fiabench.asv_plugin import handover
-from fiabench.asv_plugin.commit import read_note
 from fiabench.asv_plugin.handover import Handed
 from fiabench.asv_plugin.names import METRICS
 from fiabench.asv_plugin.placing import asked_case, place
 from fiabench.asv_plugin.placing import metrics as metrics_of
 from fiabench.cases.errors import InputError
+from fiabench.history.ranking import FAILED, MEASURED, QUICK, rank
+from fiabench.history.store import read_note
 from fiabench.results.measurement import Measurement
 from fiabench.results.rundir import HEADER, Run, read_run
-
-_LEFT_OUT, _FAILED, _QUICK, _MEASURED = range(4)
-"""What is shown of a case: the newest of the best there is."""
 
 
 class Cell(NamedTuple):
@@ -29,11 +27,11 @@ class Cell(NamedTuple):
 
     @property
     def measured(self) -> bool:
-        return self.rank in (_QUICK, _MEASURED)
+        return self.rank in (QUICK, MEASURED)
 
     @property
     def failed(self) -> bool:
-        return self.rank == _FAILED
+        return self.rank == FAILED
 
 
 @dataclass
@@ -98,7 +96,7 @@ def _take(view: View, lines: list[Measurement], device: str, note: dict[str, Any
     placed = place(case, device)
     has = [name for name in METRICS if name in metrics_of(case)]
     by_session = handover.sessions(lines)
-    cell = Cell({name: _together(by_session[name]) for name in has}, _rank(lines, bool(note.get("quick"))))
+    cell = Cell({name: _together(by_session[name]) for name in has}, rank(lines, bool(note.get("quick"))))
     cells = view.groups.setdefault(placed.group, {})
     before = cells.get(placed.parameters)
     if before is not None and cell.rank < before.rank:
@@ -106,14 +104,6 @@ def _take(view: View, lines: list[Measurement], device: str, note: dict[str, Any
     if before is not None and note.get("appended") and cell.rank == before.rank:
         cell = cell._replace(handed={name: _added(before.handed[name], cell.handed[name]) for name in has})
     cells[placed.parameters] = cell
-
-
-def _rank(lines: list[Measurement], quick: bool) -> int:
-    if any(line.failed for line in lines):
-        return _FAILED
-    if not all(line.measured for line in lines):
-        return _LEFT_OUT
-    return _QUICK if quick else _MEASURED
 
 
 def _together(sessions: list[Handed]) -> Handed:

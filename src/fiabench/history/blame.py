@@ -34,7 +34,9 @@ def blame(before: Point, after: Point, metric: str) -> Fault:
 
     Both are points of one series.
     """
-    changed = differences(before.stack, after.stack) if before.stack and after.stack else []
+    if not (before.stack and after.stack):
+        return Fault(CODE, "the commit changed; of the box and its software nothing is known, as nothing ran")
+    changed = differences(before.stack, after.stack)
     if not changed:
         return Fault(CODE, "the box and its software are the same")
     stack = ", ".join(f"{name} {old} -> {new}" for name, old, new in changed)

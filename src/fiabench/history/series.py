@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fiabench.cases.case import Case
+from fiabench.history.ranking import rank
 from fiabench.history.repository import Commit
 from fiabench.history.store import Attempt, Store
 from fiabench.results import words
@@ -50,10 +51,12 @@ class Measured(NamedTuple):
     """Which of the machine's sittings the run is of: runs that followed each other without a break, counted from 0."""
     ran: str
     """See :attr:`Point.ran`."""
+    quick: bool = False
+    """See :attr:`Attempt.quick`."""
 
 
 class Point(NamedTuple):
-    """A case at one commit, as the newest run that has it measured it."""
+    """A case at one commit, as the newest run that has it measured it; :mod:`ranking` has the exceptions."""
 
     commit: Commit
     status: str
@@ -69,7 +72,7 @@ class Point(NamedTuple):
     sitting: int = 0
     """See :class:`Measured`; 0 where nothing ran."""
     elsewhere: tuple[Measured, ...] = ()
-    """What older runs say that had another stack, the newest of each."""
+    """What other runs say that had another stack, one of each."""
 
     @property
     def measured(self) -> bool:
@@ -126,6 +129,7 @@ def read_series(store: Store, attempts: list[Attempt], wanted: Callable[[str, Ca
     commits = _ordered(store, attempts)
     cases = _cases(attempts, wanted)
     found = []
+    failures = _failures(attempts)
     for machine in dict.fromkeys(attempt.machine for attempt in attempts):
         by_commit: dict[str, list[Attempt]] = {}
         for attempt in attempts:
@@ -138,32 +142,67 @@ def read_series(store: Store, attempts: list[Attempt], wanted: Callable[[str, Ca
         for name, case in cases.items():
             if any(name in of_commit for of_commit in lines.values()):
                 series = Series(machine, name, case)
-                series.points = list(_points(name, own, lines, by_commit))
+                series.points = list(_points(name, machine, own, lines, failures))
                 found.append(series)
     return found
 
 
 def _points(
-    case: str, commits: list[Commit], lines: dict[str, dict[str, list[Measured]]], attempts: dict[str, list[Attempt]]
+    case: str,
+    machine: str,
+    commits: list[Commit],
+    lines: dict[str, dict[str, list[Measured]]],
+    failures: dict[tuple[str, str], list[_Failure]],
 ) -> Iterator[Point]:
-    """Of a case, by id; a commit that was measured by a sweep without the case has none."""
+    """Of a case, by id; a commit at which nobody tried to measure it has none."""
     before: dict[str, str] = {}
     for commit in commits:
-        measured = lines[commit.hash].get(case)
-        if measured:
-            *elsewhere, (measurement, stack, sitting, ran) = measured
+        if measured := lines[commit.hash].get(case):
+            *elsewhere, (measurement, stack, sitting, ran, _) = measured
             changes = differences(before, stack) if before else []
             status, reason = measurement.status, measurement.reason
             yield Point(commit, status, reason, measurement, stack, changes, ran, sitting, tuple(elsewhere))
             before = stack or before
-        elif reason := next((attempt.reason for attempt in reversed(attempts[commit.hash]) if attempt.reason), ""):
-            yield Point(commit, NOTHING, reason, None, {}, [], "")
+        else:
+            failed = failures.get((machine, commit.hash), ())
+            reason = next((one.reason for one in failed if one.cases is None or case in one.cases), "")
+            if reason:
+                yield Point(commit, NOTHING, reason, None, {}, [], "")
+
+
+class _Failure(NamedTuple):
+    """What kept a run from measuring some case."""
+
+    reason: str
+    cases: frozenset[str] | None
+    """The ids of what it was to measure; None where nobody knows, or where nothing can be measured at the commit."""
+
+
+def _failures(attempts: Iterable[Attempt]) -> dict[tuple[str, str], list[_Failure]]:
+    """By machine and commit, the newest first."""
+    measured: dict[str, set[str]] = {}
+    for attempt in attempts:
+        if attempt.run and attempt.asked:
+            measured.setdefault(_request(attempt), set()).update(line.id for line in attempt.run.lines)
+    found: dict[tuple[str, str], list[_Failure]] = {}
+    for attempt in attempts:
+        if attempt.reason:
+            # Notes from before they named the cases: the same request was fulfilled at another commit.
+            cases = attempt.asked.get("cases") or measured.get(_request(attempt))
+            failure = _Failure(attempt.reason, frozenset(cases) if cases else None)
+            found.setdefault((attempt.machine, attempt.commit), []).insert(0, failure)
+    return found
+
+
+def _request(attempt: Attempt) -> str:
+    """What asv asked for, of whatever commit."""
+    return str([attempt.asked.get(name) for name in ("digest", "group", "filters")])
 
 
 def _lines(
     attempts: list[Attempt], sittings: dict[Path, int], outside: bool, stacks: list[dict[str, str]]
 ) -> dict[str, list[Measured]]:
-    """Of each case, by id, the newest measurement on each stack, the newest of all last.
+    """Of each case, by id, a measurement on each stack, the one that counts last.
 
     ``stacks`` are those of the machine so far, lest each commit have a copy of the same.
     """
@@ -176,10 +215,18 @@ def _lines(
                 stacks.append(stack)
             ran = {emulated: said_of(attempt.run.environment, emulated) for emulated in (False, True)}
             for measurement in attempt.run.measurements:
-                measured = Measured(measurement, stack, sitting, ran[bool(measurement.timing.get("emulated"))])
-                others = found.get(measurement.id, ())
-                found[measurement.id] = [*(other for other in others if other.stack != stack), measured]
+                said = ran[bool(measurement.timing.get("emulated"))]
+                measured = Measured(measurement, stack, sitting, said, attempt.quick)
+                found[measurement.id] = _with(found.get(measurement.id, []), measured)
     return found
+
+
+def _with(others: list[Measured], new: Measured) -> list[Measured]:
+    """Each stack has its best, by :func:`rank`. Of the stacks the newest counts, unless it had a quick run alone."""
+    same = next((other for other in others if other.stack == new.stack), None)
+    if same and rank([new.measurement], new.quick) < rank([same.measurement], same.quick):
+        return others
+    return sorted([*(other for other in others if other is not same), new], key=lambda one: not one.quick)
 
 
 def _sittings(attempts: Iterable[Attempt]) -> dict[Path, int]:

@@ -6,27 +6,37 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from fiabench.cases.errors import InputError
 from fiabench.history.repository import Repository
+from fiabench.results.environment import is_simulated
 from fiabench.results.rundir import HEADER, Run, read_run
 
 FAILED = ".failed"
 """Ends the name of the file that stands beside a run directory, or in its place, with the reason of a failure."""
 REFUSED = ".refused"
 """Ends the name of the file in its place where the engine refused what it was asked for: no failure of the commit's."""
+ASKED = ".asked"
+"""Ends the name of the file beside a run directory that says what was asked for, and whether asv got an answer."""
 PART = ".part"
 """Ends the name of what is not whole yet."""
 TIME = "%Y%m%d-%H%M%S-%f"
 """How a run directory is called by the time that it was begun."""
 _NAMES = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _HASH = re.compile(r"[0-9a-f]{40}")
+_BEST_FIRST = ("npu", "cuda", "cpu")
+
+
+def read_note(directory: Path) -> dict[str, Any]:
+    """What stands beside a run directory of asv's; empty for one that came otherwise."""
+    path = directory.with_suffix(ASKED)
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def check_name(option: str, name: str) -> None:
@@ -40,6 +50,8 @@ class Attempt:
     """One time that a commit was measured on a machine."""
 
     machine: str
+    """What is measured there is one history: of a box with several kinds of devices each but the best is one by itself,
+    `box (cpu)`, and so is each simulated one, `box (sim:910b3)`."""
     commit: str
     path: Path
     """Of the run directory, whether it is there or not."""
@@ -47,6 +59,24 @@ class Attempt:
     """None where nothing can be read."""
     reason: str
     """What went wrong; empty where every case ended."""
+    asked: dict[str, Any] = field(default_factory=dict)
+    """What asv asked for; empty where it was not asv."""
+
+    @property
+    def quick(self) -> bool:
+        """Whether it took a few samples for a first look."""
+        return bool(self.asked.get("quick"))
+
+    @property
+    def device(self) -> str:
+        """The kind of device, or the simulated one, as far as it is known: `npu`, `sim:910b3`."""
+        asked = str(self.asked.get("device") or "")
+        if self.run is None:
+            return "" if asked == "auto" else asked
+        if not is_simulated(self.run.environment):
+            return str(self.run.environment.get("device") or "")
+        named = str((self.run.header.get("options") or {}).get("device") or "")
+        return named if named.startswith("sim:") else str(self.run.environment.get("device_name"))
 
     @property
     def finished(self) -> bool:
@@ -194,18 +224,25 @@ class Store:
     ) -> tuple[list[Attempt], list[str]]:
         """What lies in the run directories, by machine, commit and time, and what of it cannot be read, in words.
 
-        ``read`` raises InputError for what it cannot read.
+        ``read`` raises InputError for what it cannot read. Nobody knows what such a run measured: no failure is made
+        of it.
         """
-        found, unreadable = [], []
+        found: dict[str, list[Attempt]] = {}
+        unreadable = []
         for path in self._places(machine, commit):
-            reason = _reason(path)
             try:
                 run = read(path) if (path / HEADER).exists() else None
             except InputError as error:
                 unreadable.append(str(error))
-                run, reason = None, reason or str(error)
-            found.append(Attempt(path.parent.parent.name, path.parent.name, path, run, reason))
-        return found, unreadable
+                run = None
+            try:
+                asked = read_note(path)
+            except (OSError, ValueError) as error:
+                unreadable.append(f"{path.with_suffix(ASKED)}: cannot be read ({error})")
+                asked = {}
+            box = path.parent.parent.name
+            found.setdefault(box, []).append(Attempt(box, path.parent.name, path, run, _reason(path), asked))
+        return [attempt for attempts in found.values() for attempt in by_device(attempts)], unreadable
 
     def run_directories(self) -> list[Path]:
         """Where :meth:`attempts` finds runs."""
@@ -216,6 +253,23 @@ class Store:
         for folder in sorted(self.runs.glob(f"{machine or '*'}/{commit or '*'}")):
             if _HASH.fullmatch(folder.name):
                 yield from sorted({_directory(path) for path in folder.iterdir() if _is_attempt(path)})
+
+
+def by_device(attempts: Sequence[Attempt]) -> list[Attempt]:
+    """The attempts of one box with each kind of device as a machine of its own, see :attr:`Attempt.machine`.
+
+    What failed before any device was asked for, a checkout say, failed on all of them.
+    """
+    kinds = list(dict.fromkeys(attempt.device for attempt in attempts if attempt.run))
+    real = [kind for kind in _BEST_FIRST if kind in kinds]
+    best = real[0] if real else kinds[0] if len(kinds) == 1 else ""
+    found = []
+    for attempt in attempts:
+        of = [attempt.device or best] if attempt.run or attempt.asked else kinds or [best]
+        for kind in of:
+            own = attempt.machine if kind == best else f"{attempt.machine} ({kind})"
+            found.append(attempt if own == attempt.machine else replace(attempt, machine=own))
+    return found
 
 
 def _is_attempt(path: Path) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 from fiabench.cases.errors import InputError
 from fiabench.history.filtering import filter_for
+from fiabench.history.ranking import rank
 from fiabench.history.series import differences, stack_of
 from fiabench.history.store import Attempt, Store
 from fiabench.results.comparison import Comparison, compare_sides
@@ -49,13 +50,24 @@ def sides(a: str, b: str, store: Store | None, commit: str) -> tuple[list[Run], 
 
 
 def _finished(attempts: Iterable[Attempt], machine: str) -> dict[str, list[Run]]:
-    """By commit: of the runs that ended, of each case set the newest."""
-    found: dict[str, dict[frozenset[str], Run]] = {}
+    """By commit: the runs that ended, each with the cases of which it is the one that counts, by :func:`rank`."""
+    found: dict[str, dict[str, tuple[int, Run]]] = {}
     for attempt in attempts:
         if attempt.machine == machine and attempt.finished and attempt.run:
-            ids = frozenset(line.id for line in attempt.run.lines)
-            found.setdefault(attempt.commit, {})[ids] = attempt.run
-    return {commit: list(runs.values()) for commit, runs in found.items()}
+            of_commit = found.setdefault(attempt.commit, {})
+            for measurement in attempt.run.measurements:
+                ranked = rank([measurement], attempt.quick)
+                if measurement.id not in of_commit or ranked >= of_commit[measurement.id][0]:
+                    of_commit[measurement.id] = ranked, attempt.run
+    return {commit: _parts({name: run for name, (_, run) in counting.items()}) for commit, counting in found.items()}
+
+
+def _parts(counting: dict[str, Run]) -> list[Run]:
+    """Of each run the lines of the cases that it has in ``counting``."""
+    runs = {run.path: run for run in counting.values()}
+    return [
+        Run(run.path, run.header, [line for line in run.lines if counting[line.id] is run]) for run in runs.values()
+    ]
 
 
 def _chosen(store: Store, common: Iterable[str], commit: str) -> str:
@@ -73,7 +85,12 @@ def _chosen(store: Store, common: Iterable[str], commit: str) -> str:
         return ordered[-1].hash
     if not hashes:
         raise InputError.plain("the two machines have no commit in common, whose runs ended")
-    return max(hashes)
+    if len(hashes) > 1:
+        raise InputError.plain(
+            "which commit is the newest nobody knows, as the repository is not here; "
+            f"allowed: --commit, one of {_listed(hashes)}"
+        )
+    return hashes[0]
 
 
 def _listed(hashes: Sequence[str]) -> str:
