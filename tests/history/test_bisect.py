@@ -10,10 +10,11 @@ import pytest
 
 from fiabench.cases.errors import InputError
 from fiabench.cli.confirming import bisect as command
-from fiabench.history.bisect import BAD, GOOD, SKIPPED, Bisection, Found, between, kind_of
+from fiabench.history.bisect import BAD, GOOD, SKIPPED, Bisection, Found, between
 from fiabench.history.pairs import Pairing
 from fiabench.history.repository import Commit, Repository
 from fiabench.results.measurement import Measurement
+from fiabench.results.words import kind_of
 from tests.history.made import CASE, Box, Made, commit
 from tests.history.toy import COMMENTED, CRASHES, PLAIN, UNLOADABLE, Toy, write_sweep
 
@@ -97,9 +98,12 @@ def test_two_failures_are_one_by_status_and_exception() -> None:
     def failed(status: str, reason: str) -> Measurement:
         return Measurement("x", {}, status, reason)
 
-    assert kind_of(failed(*SHAPE)) == kind_of(failed("error", "RuntimeError: query shape [1, 7]"))
-    assert kind_of(failed(*SHAPE)) != kind_of(failed(*IMPORT))
-    assert kind_of(failed("crash", "rank 1: a")) == kind_of(failed("crash", "b"))
+    def kind(made: Measurement) -> tuple[str, str]:
+        return kind_of(made.status, made.reason)
+
+    assert kind(failed(*SHAPE)) == kind(failed("error", "RuntimeError: query shape [1, 7]"))
+    assert kind(failed(*SHAPE)) != kind(failed(*IMPORT))
+    assert kind(failed("crash", "rank 1: a")) == kind(failed("crash", "b"))
 
 
 def test_commits_lie_between_the_two_in_order(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from fiabench.history.confirm import FAILS, SLOWER, Contest, Verdict, contest, f
 from fiabench.history.pairs import BEST, NEW, Pairing
 from fiabench.history.repository import Commit, Repository
 from fiabench.results.measurement import Measurement
+from fiabench.results.words import kind_of
 from fiabench.stats.pairs import MISSED
 
 GOOD, BAD, SKIPPED = "good", "bad", "skipped"
@@ -193,14 +194,10 @@ def _by_status(commit: Commit, trial: Contest, symptom: Measurement, seconds: fl
         return Decision(commit, SKIPPED, trial.notes[0], seconds=seconds)
     if not trial.failed:
         return Decision(commit, GOOD, "measured", seconds=seconds)
-    alike = kind_of(trial.failed[NEW]) == kind_of(symptom)
+    alike = _kind(trial.failed[NEW]) == _kind(symptom)
     why = verdict.reasons["NEW"]
     return Decision(commit, BAD if alike else SKIPPED, why if alike else f"fails otherwise: {why}", seconds=seconds)
 
 
-def kind_of(failure: Measurement) -> tuple[str, str]:
-    """What two failures have in common that are one: the status, and of an error the exception's name."""
-    if failure.status != "error":
-        return failure.status, ""
-    words = failure.reason.partition(": ") if failure.reason.startswith("rank ") else ("", "", failure.reason)
-    return failure.status, words[2].partition(":")[0]
+def _kind(failure: Measurement) -> tuple[str, str]:
+    return kind_of(failure.status, failure.reason)

@@ -21,6 +21,14 @@ def essence(reason: str) -> str:
     return reason.strip().split("\n", 1)[0]
 
 
+def kind_of(status: str, reason: str) -> tuple[str, str]:
+    """What two failures have in common that are one: the status, and of an error the exception's name."""
+    if status != "error":
+        return status, ""
+    words = reason.partition(": ") if reason.startswith("rank ") else ("", "", reason)
+    return status, words[2].partition(":")[0]
+
+
 class Field(NamedTuple):
     """One way for cases to differ, and what its values are called."""
 
