@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from fiabench.dashboard import build, markup, script
 from fiabench.dashboard.model import Asked
 from fiabench.dashboard.tables import safe
+from fiabench.history.series import UNORDERED
 from fiabench.history.store import Store
 from tests.dashboard.conftest import Fresh, built, taken
 from tests.dashboard.learned import ROOT
@@ -182,3 +183,14 @@ def test_scripts_hold_what_was_given_and_nothing_that_ends_them(content: object)
 @given(st.text(), st.text())
 def test_file_names_are_letters_and_digits(machine: str, case: str) -> None:
     assert re.fullmatch("[0-9a-f]{16}", script.key_of(machine, case))
+
+
+def test_without_the_repository_nothing_is_judged_and_a_notice_says_why(tmp_path: Path, fresh: Fresh) -> None:
+    made = fresh(11)
+    settings = json.loads(made.store.configuration.read_text())
+    made.store.configuration.write_text(json.dumps(settings | {"repo": str(tmp_path / "nowhere")}))
+    done = built(made, tmp_path)
+    assert done.verdict.since is None
+    assert {"regressed", "improved", "failing"}.isdisjoint(done.verdict.counts)
+    assert any(UNORDERED in notice for notice in done.model.notices)
+    assert UNORDERED in done.index.read_text()

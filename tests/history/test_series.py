@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from fiabench.history import upgrading
-from fiabench.history.series import NOTHING, Series, read_series
+from fiabench.history.gating import failing
+from fiabench.history.series import NOTHING, UNORDERED, Series, read_series
 from fiabench.history.store import ASKED, FAILED, Store
 from fiabench.results.measurement import Measurement
 from tests.history.levels import Planted, history
@@ -140,3 +141,81 @@ def test_a_run_that_cannot_be_read_is_a_gap_and_no_failure(tmp_path: Path, capsy
     assert "passed over:" in out
     (series,) = read(planted)
     assert [point.status for point in series.points] == ["ok", "ok"]
+
+
+def shown(planted: Planted, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    capsys.readouterr()
+    assert planted.run(*(arguments or ("show",))) in (0, 1)
+    return " ".join(capsys.readouterr().out.split())
+
+
+def test_a_failure_with_another_cause_is_another_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    planted = history(tmp_path, [1.0, 1.0, None, None, None])
+    reasons = ["ModuleNotFoundError: no torch_npu", "rank 1: SyntaxError: line 3", "rank 0: SyntaxError: line 7"]
+    for commit, reason in zip(planted.hashes[2:], reasons):
+        add(planted.store, commit, [failed(commit, "error", reason)])
+    (series,) = read(planted)
+    assert list(series.endings()) == [(2, 2), (3, 4)]
+    assert failing(series) == (1, 3)
+    said = shown(planted, capsys)
+    assert f"error since {planted.hashes[2][:10]} Commit 2, until {planted.hashes[3][:10]} Commit 3: Module" in said
+    assert f"error since {planted.hashes[3][:10]} Commit 3, to this day: rank 1: SyntaxError" in said
+    said = shown(planted, capsys, "gate")
+    assert f"error since {planted.hashes[3][:10]} Commit 3: rank 0: SyntaxError" in said
+    assert f"it failed otherwise since {planted.hashes[2][:10]} Commit 2" in said
+
+
+def test_what_came_with_commits_that_were_not_measured_is_said_of_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    planted = history(tmp_path, [*[1.0] * 12, None, *[1.4] * 10, None, None, "error"], noise=0.002)
+    (series,) = read(planted)
+    assert [place for place, point in enumerate(series.points) if point.skipped] == [12, 22]
+    step, failure = (planted.hashes[place][:10] for place in (13, 25))
+    for command in ("show", "gate"):
+        said = shown(planted, capsys, command)
+        assert f"error since {failure} Commit 25, or at one of the 2 commits that were not measured before it" in said
+        assert f"at {step} Commit 13" in said
+        assert ", or at the commit that was not measured before it" in said
+        assert "bisect` finds out" in said
+
+
+def test_of_branches_those_commits_count_that_lead_there(tmp_path: Path) -> None:
+    """One with two commits of which the second was measured, and the first line's merge of it."""
+    planted = history(tmp_path, [1.0])
+    toy, place = planted.toy, planted.store
+    toy.git("checkout", "--quiet", "-b", "side")
+    side = [toy.commit(f"# side {number}", f"Side {number}") for number in range(2)]
+    toy.git("checkout", "--quiet", "main")
+    toy.git("merge", "--quiet", "--no-ff", "--message", "Merge", "side")
+    merge = toy.git("rev-parse", "HEAD")
+    add(place, merge, [line(merge, 1e-3, RNG)])
+    (series,) = read(planted)
+    assert [point.skipped for point in series.points] == [0, 0]  # along the first parents nothing lies between
+    add(place, side[1], [line(side[1], 1e-3, RNG)])
+    (series,) = read(planted)
+    assert [(point.commit.hash, point.skipped) for point in series.points[1:]] == [(side[1], 1), (merge, 0)]
+
+
+def test_without_its_repository_nothing_is_judged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    planted = history(tmp_path, [*[1.0] * 12, *[1.3] * 11, "error"])
+    planted.toy.path.rename(tmp_path / "elsewhere")
+    assert planted.run("gate") == 2
+    assert UNORDERED in " ".join(capsys.readouterr().err.split())
+    said = shown(planted, capsys)
+    assert f"box: nothing is judged: {UNORDERED}" in said
+    assert f"total: not judged: {UNORDERED}" in said
+    assert " since " not in said
+    assert "2026-01-02" not in said
+
+
+def test_commits_that_are_gone_from_the_repository_are_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    planted = history(tmp_path, [1.0] * 12)
+    for gone in ("b" * 40, "c" * 40):
+        add(planted.store, gone, [line(gone, 5e-3, RNG)])
+    said = shown(planted, capsys, "gate")
+    assert "nothing worse" in said
+    assert "2 of the measured commits are not in the repository, and left out: bbbbbbbbbb, cccccccccc" in said
+    assert UNORDERED not in said

@@ -15,6 +15,7 @@ from fiabench.history.detecting import Judged, LevelChange
 from fiabench.history.gating import ALARM, CLEARED, OF_BOX, SMALL, SUSPECT, UNDECIDED, Finding, Gate
 from fiabench.history.series import Series
 from fiabench.results.comparison import worded
+from fiabench.results.measurement import LEFT_OUT
 from fiabench.results.metrics import METRICS
 
 _HEADINGS = {
@@ -55,7 +56,8 @@ class Words:
         points = finding.series.points
         if finding.change is None:
             status = points[finding.now].status.replace("_", " ")
-            return f"{status} since {points[finding.first].commit}: {finding.reason}"
+            before = finding.series.or_since(finding.first, finding.first)
+            return f"{status} since {points[finding.first].commit}{before}: {finding.reason}"
         return _changed(finding.metric, finding.change, finding.series)
 
     def beside(self, finding: Finding) -> list[str]:
@@ -64,6 +66,12 @@ class Words:
         if finding.change and finding.ratio and abs(finding.ratio - 1 - finding.change.magnitude) > 0.005:
             said.append(f"now {relative(finding.ratio - 1)} in all")
         said.append(f"{finding.fault.whose}: {finding.fault.why}")
+        points = finding.series.points
+        otherwise = [point for point in points[finding.before + 1 : finding.first] if point.status not in LEFT_OUT]
+        if finding.fails and otherwise:
+            said.append(f"it failed otherwise since {otherwise[0].commit}")
+        if finding.series.unmeasured(finding.first, finding.at):
+            said.append("`history.py bisect` finds out which commit it is")
         if finding.change and finding.change.suspect and not finding.verdict:
             said.append("of the newest commits alone: confirm it")
         if finding.verdict and finding.fails and finding.outcome == CLEARED:
@@ -97,7 +105,7 @@ class Words:
 def _changed(metric: str, change: LevelChange, series: Series) -> str:
     points = series.points
     said = f"{METRICS[metric].label} {relative(change.magnitude)} at {points[change.at].commit}"
-    return said + (f", or since {points[change.first].commit.short}" if change.first < change.at else "")
+    return said + series.or_since(change.first, change.at)
 
 
 def print_gate(out: Console, gate: Gate, found: Sequence[Series], decide: Decide) -> None:
@@ -187,6 +195,7 @@ def _finding(finding: Finding, decide: Decide) -> dict[str, Any]:
         "first": points[finding.first].commit.hash,
         "commit": points[finding.at].commit.hash,
         "now": points[finding.now].commit.hash,
+        "unmeasured": finding.series.unmeasured(finding.first, finding.at),
         "ratio": finding.ratio,
         "change": 1 + change.magnitude if change else None,
         "score": change.score if change else None,

@@ -22,6 +22,7 @@ from fiabench.cli.histories import (
     filter_option,
     metric_option,
     name_option,
+    print_notices,
     reference_option,
     resolve,
     store_option,
@@ -29,6 +30,7 @@ from fiabench.cli.histories import (
 from fiabench.cli.table import console
 from fiabench.history import gating
 from fiabench.history.runner import machine_name
+from fiabench.history.series import UNORDERED, order_notices
 
 
 def _least(ctx: click.Context, param: click.Parameter, value: str | None) -> float:
@@ -84,6 +86,9 @@ def gate(
         raise InputError.plain(f"--markdown {markdown}: found no folder {markdown.parent}")
     chosen = _on_machine(choose(existing(name, place), case, filters), machine)
     chosen = chosen.up_to(resolve(chosen, at, "--at")) if at else chosen
+    if all(series.unordered for series in chosen.found):
+        place = chosen.store.configuration
+        raise InputError.plain(f"{place}: nothing is judged: {UNORDERED}; allowed: as `repo` where it is")
     acceptances = chosen.acceptances(accepted)
     held = resolve(chosen, base, "--base") if base else ""
     judged = chosen.judged(metrics, reference)
@@ -97,13 +102,13 @@ def gate(
         _write(markdown, gate_tables.markdown(answer, chosen.found, decide))
     if as_json:
         about = {"project": chosen.store.name, "base": held or None, "min_effect": least, "interrupted": interrupted}
-        found = {**about, **gate_tables.as_dict(answer, decide), "unreadable": chosen.unreadable}
+        notices = {"unreadable": chosen.unreadable, "notices": order_notices(chosen.found)}
+        found = {**about, **gate_tables.as_dict(answer, decide), **notices}
         click.echo(json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False))
     else:
         out = console()
         gate_tables.print_gate(out, answer, chosen.found, decide)
-        for problem in chosen.unreadable:
-            out.print(Text(f"passed over: {problem}", style="red"))
+        print_notices(out, chosen)
     if interrupted:
         return INTERRUPTED
     return OK if answer.passes else FOUND

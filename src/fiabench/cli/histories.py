@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import click
+from rich.console import Console
+from rich.text import Text
 
 from fiabench.cases.errors import InputError
 from fiabench.cli.checkout import ROOT
@@ -15,7 +17,7 @@ from fiabench.history import acceptance
 from fiabench.history.acceptance import Acceptances
 from fiabench.history.detecting import Judged, Reference, detect_changes, reference_of
 from fiabench.history.filtering import filter_for
-from fiabench.history.series import Series, read_series
+from fiabench.history.series import Series, order_notices, read_series
 from fiabench.history.store import Attempt, Store, histories
 from fiabench.results.comparison import check_metrics
 
@@ -121,6 +123,14 @@ class Chosen(NamedTuple):
             )
         entries = acceptance.read_entries(path or accepted_file(self.store))
         return Acceptances(entries, self.store.repository())
+
+
+def print_notices(out: Console, chosen: Chosen) -> None:
+    """What is wrong with the history itself."""
+    for problem in chosen.unreadable:
+        out.print(Text(f"passed over: {problem}", style="red"))
+    for said in order_notices(chosen.found):
+        out.print(Text(said, style="red"))
 
 
 def accepted_file(store: Store) -> Path:

@@ -24,12 +24,14 @@ from fiabench.cli.histories import (
     filter_option,
     metric_option,
     name_option,
+    print_notices,
     reference_option,
     store_of,
     store_option,
 )
 from fiabench.cli.table import console
 from fiabench.history import importing, upgrading
+from fiabench.history.series import order_notices
 from fiabench.history.store import Store
 from fiabench.results.comparison import check_metrics
 from fiabench.stats.compare import RELEVANT
@@ -70,15 +72,15 @@ def show(
     judged, acceptances = chosen.judged(metrics, reference), chosen.acceptances(accepted)
     if as_json:
         series = tables.as_dicts(chosen.found, metrics or SHOWN, judged, acceptances)
-        shown = {"project": chosen.store.name, "series": series, "unreadable": chosen.unreadable}
+        notices = order_notices(chosen.found)
+        shown = {"project": chosen.store.name, "series": series, "unreadable": chosen.unreadable, "notices": notices}
         click.echo(json.dumps(shown, indent=2, ensure_ascii=False, allow_nan=False))
         return
     out = console()
     if tables.is_plain(out) and isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a subject may hold anything
     tables.print_history(out, chosen.found, metrics or SHOWN, judged, acceptances)
-    for problem in chosen.unreadable:
-        out.print(Text(f"passed over: {problem}", style="red"))
+    print_notices(out, chosen)
 
 
 @commands.command("import")

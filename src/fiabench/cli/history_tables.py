@@ -202,8 +202,7 @@ def sentence(judged: Judged, change: LevelChange) -> str:
     said = f"{METRICS[judged.metric].label} {relative(change.magnitude)} at {points[change.at].commit}"
     if change.high > change.low:
         said += f" ({relative(change.low)} to {relative(change.high)})"
-    if change.first < change.at:
-        said += f", or since {points[change.first].commit.short}"
+    said += _or_since(judged.series, change.first, change.at)
     if change.fault.whose == BOX:
         said += f", by the box: {change.fault.why}"
     elif change.fault.open:
@@ -233,8 +232,15 @@ def _ending(series: Series, first: int, last: int) -> str:
     reason = " ".join(essence(points[first].reason).split())
     status = points[first].status.replace("_", " ")
     since = f"since {points[first].commit}" if first else f"from the first commit, {points[first].commit}"
-    until = f", until {points[last + 1].commit}" if last + 1 < len(points) else ", to this day"
+    since += _or_since(series, first, first)
+    over = last + 1
+    until = f", until {points[over].commit}{series.or_since(over, over)}" if over < len(points) else ", to this day"
     return f"{status} {since}{until}: {reason}"
+
+
+def _or_since(series: Series, first: int, at: int) -> str:
+    hint = " (`bisect` finds out)" if series.unmeasured(first, at) else ""
+    return f"{series.or_since(first, at)}{hint}"
 
 
 def as_dicts(
@@ -259,7 +265,8 @@ def as_dicts(
             ],
             "failures": [
                 {"status": series.points[first].status, "first": series.points[first].commit.hash,
-                 "last": series.points[last].commit.hash, "reason": series.points[first].reason}
+                 "unmeasured": series.unmeasured(first, first), "last": series.points[last].commit.hash,
+                 "reason": series.points[first].reason}
                 for first, last in series.endings()
             ],
         }
@@ -275,6 +282,7 @@ def step_dict(judged: Judged, change: LevelChange, entry: Entry | None) -> dict[
         "before": before,
         "first": first,
         "commit": at,
+        "unmeasured": judged.series.unmeasured(change.first, change.at),
         "ratio": 1 + change.magnitude,
         "low": _finite(1 + change.low),
         "high": _finite(1 + change.high),

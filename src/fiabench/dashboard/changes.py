@@ -144,8 +144,9 @@ def _row(model: Model, event: Event) -> str:
     data += f' data-machine="{text(series.machine)}"'
     metric = "status" if event.metric == STATUS else METRICS[event.metric].label
     points = series.points
-    first, at = points[event.first].commit, event.place.commit
-    span = at.short if first.hash == at.hash else f"{first.short} to {at.short}"
+    span = f"{event.place.commit.short}{series.or_since(event.first, event.at)}"
+    if series.unmeasured(event.first, event.at):
+        span += ": bisect finds out"
     until = f", until {points[event.until].commit.short}" if event.until is not None else ""
     told = [
         command(line, what)

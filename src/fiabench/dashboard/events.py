@@ -43,7 +43,7 @@ class Event:
     first: int
     at: int
     until: int | None
-    """Of what is over, the point from which on it is."""
+    """The point from which on it is over, or another failure."""
     whose: str
     why: str
     change: LevelChange | None = None
@@ -156,14 +156,15 @@ def _failures(series: Series, excused: str | None) -> Iterator[Event]:
     for first, last in series.endings():
         before = max((place for place in range(first) if points[place].measured), default=None)
         fault = blame(points[before], points[first], STATUS) if before is not None else None
-        over = last + 1 < len(points)
+        # A failure that another one follows is not over: nothing has been measured since.
+        over = any(point.measured or point.status in LEFT_OUT for point in points[last + 1 :])
         state = OVER if over else ACCEPTED if excused is not None else FAILING
         if state == FAILING and fault and fault.whose == BOX:
             state = OF_BOX
         reason = " ".join(essence(points[first].reason).split())[:_REASON]
         said = f"{points[first].status.replace('_', ' ')}: {reason}" if reason else points[first].status
         yield Event(
-            state, series, STATUS, before, first, first, last + 1 if over else None,
+            state, series, STATUS, before, first, first, last + 1 if last + 1 < len(points) else None,
             fault.whose if fault else "", fault.why if fault else "", None, excused or said,
         )  # fmt: skip
 

@@ -22,7 +22,7 @@ from fiabench.history.acceptance import Acceptances
 from fiabench.history.detecting import Judged, detect_changes
 from fiabench.history.gating import Gate, gate
 from fiabench.history.repository import Commit
-from fiabench.history.series import Point, Series, read_series
+from fiabench.history.series import Point, Series, order_notices, read_series
 from fiabench.history.store import Attempt, Store
 from fiabench.results import words
 from fiabench.results.naming import label, varying
@@ -185,7 +185,7 @@ def build(asked: Asked, keeper: Keeper, each: Progress) -> Model:
     judgements = Judgements(keeper.folder)
     judged = detect_changes(series, asked.metrics, known=judgements)
     judgements.close()
-    notices = [*unreadable, *keeper.notices]
+    notices = [*unreadable, *keeper.notices, *order_notices(series)]
     try:
         entries = acceptance.read_entries(store.configuration.with_name(acceptance.FILE))
     except InputError as error:

@@ -16,7 +16,7 @@ import numpy as np
 
 from fiabench.history.blame import Fault, blame
 from fiabench.history.on_cores import on_every_core
-from fiabench.history.series import Series
+from fiabench.history.series import UNORDERED, Series
 from fiabench.results.metrics import METRICS
 from fiabench.stats import changes as detector
 
@@ -37,7 +37,7 @@ class LevelChange:
     before: int
     """The last point that was measured before it."""
     first: int
-    """The first point that it may have come with."""
+    """The first point that it may have come with; :meth:`Series.unmeasured` knows of commits before it."""
     at: int
     """The point by which it is there."""
     magnitude: float
@@ -121,6 +121,8 @@ def _history(
 
     Of few and wild samples an interval may reach below zero; it then reaches as far down as up, as a factor.
     """
+    if series.unordered:
+        return UNORDERED
     values, low, high = bounds.T
     odd = values[~((values > 0) & (values < math.inf))]
     if odd.size:

@@ -17,7 +17,7 @@ from fiabench.history.acceptance import STATUS, Acceptances, Entry
 from fiabench.history.blame import BOX, Fault, blame
 from fiabench.history.confirm import Verdict
 from fiabench.history.detecting import Judged, LevelChange
-from fiabench.history.series import Series
+from fiabench.history.series import UNORDERED, Series
 from fiabench.results.measurement import LEFT_OUT
 from fiabench.results.words import essence
 
@@ -149,13 +149,12 @@ def gate(
 
 
 def failing(series: Series) -> tuple[int | None, int] | None:
-    """Where the failure began that the case ends with: the last point that was measured, None where none was, and the
-    point after it. None where the case does not fail now."""
-    last = series.points[-1]
-    if last.measured or last.status in LEFT_OUT:
-        return None
-    before = last_measured(series)
-    return before, 0 if before is None else before + 1
+    """The failure that the case ends with: the last point that was measured, None where none was, and the first that
+    failed as the case does now. None where the case does not fail now."""
+    for first, last in series.endings():
+        if last == len(series.points) - 1:
+            return last_measured(series), first
+    return None
 
 
 def last_measured(series: Series) -> int | None:
@@ -192,6 +191,10 @@ class _Judging:
 
     def look_at_status(self, series: Series) -> None:
         points, failure = series.points, failing(series)
+        if series.unordered:
+            if any(not point.measured for point in points):
+                self._pass_over(series, STATUS, f"failed, and {UNORDERED}")
+            return
         if failure is None:
             if points[-1].measured:
                 self._judged.append((series, STATUS))
@@ -204,7 +207,7 @@ class _Judging:
             return
         start = self.start(series)
         if self._base and (start is None or before < start):
-            self._pass_over(series, STATUS, f"fails, and at the base already, since {points[first].commit}")
+            self._pass_over(series, STATUS, f"fails, and at the base already, since {points[before + 1].commit}")
             return
         self._judged.append((series, STATUS))
         matched = self._match(series, STATUS, [(first, first)])

@@ -106,10 +106,48 @@ class Repository:
         found = self._log("--topo-order", "--reverse", *there, "--")
         return [commit for commit in found if commit.hash in wanted]
 
+    def ancestry(self, hashes: Sequence[str]) -> Ancestry:
+        """Of ``hashes``, all of which the repository has."""
+        lines = self.git("rev-list", "--parents", *hashes, "--").splitlines() if hashes else []
+        return Ancestry({name: parents for name, *parents in map(str.split, lines)})
+
     def _log(self, *arguments: str) -> list[Commit]:
         lines = self.git("log", f"--format={_FIELDS}", *arguments).splitlines()
         parts = [line.split("\0", 3) for line in lines]
         return [Commit(name, int(seconds), date, subject) for name, seconds, date, subject in parts]
+
+
+class Ancestry:
+    """Commits with their parents."""
+
+    def __init__(self, parents: dict[str, list[str]]) -> None:
+        self._parents = parents
+        self._between: dict[tuple[str, str], frozenset[str]] = {}
+
+    def between(self, old: str, new: str) -> frozenset[str]:
+        """The commits that come after ``old`` and lead to ``new``: along the first parents where ``old`` is on that
+        line, as a range is measured, else all."""
+        if (old, new) not in self._between:
+            self._between[old, new] = self._found(old, new)
+        return self._between[old, new]
+
+    def _found(self, old: str, new: str) -> frozenset[str]:
+        line: list[str] = []
+        name = new
+        while parents := self._parents.get(name):
+            name = parents[0]
+            if name == old:
+                return frozenset(line)
+            line.append(name)
+        return frozenset(self._past(new) - self._past(old) - {new})
+
+    def _past(self, name: str) -> set[str]:
+        found, waiting = {name}, [name]
+        while waiting:
+            new = set(self._parents.get(waiting.pop(), ())) - found
+            found |= new
+            waiting += new
+        return found
 
 
 def _last_words(text: str) -> str:

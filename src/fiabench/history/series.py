@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,14 +14,16 @@ import numpy as np
 
 from fiabench.cases.case import Case
 from fiabench.history.ranking import rank
-from fiabench.history.repository import Commit
+from fiabench.history.repository import Ancestry, Commit, Repository
 from fiabench.history.store import Attempt, Store
 from fiabench.results import words
 from fiabench.results.environment import said_of
 from fiabench.results.measurement import LEFT_OUT, MEASURED, Measurement
 
+UNORDERED = "the repository of its commits is not here, so that nobody knows their order"
 NOTHING = "failed"
 """The status of a commit that left no line for the case."""
+_NAMED = 5
 _SHORT = 10
 """Digits of a hash that are shown."""
 UNKNOWN = "(in no repository here)"
@@ -73,6 +75,8 @@ class Point(NamedTuple):
     """See :class:`Measured`; 0 where nothing ran."""
     elsewhere: tuple[Measured, ...] = ()
     """What other runs say that had another stack, one of each."""
+    skipped: int = 0
+    """Commits of the repository between the point before and this one, at which the case was not measured."""
 
     @property
     def measured(self) -> bool:
@@ -97,6 +101,11 @@ class Series:
     id: str
     case: Case
     points: list[Point] = field(default_factory=list)
+    unordered: bool = False
+    """Whether no repository here has any of its commits: they stand as they were measured, and nothing follows from
+    that."""
+    gone: tuple[str, ...] = ()
+    """Commits that were measured and are left out, as the repository does not have them."""
 
     @cached_property
     def ran(self) -> list[str]:
@@ -115,18 +124,37 @@ class Series:
         return places, np.array(rows, dtype=float).reshape(len(rows), 3)
 
     def endings(self) -> Iterator[tuple[int, int]]:
-        """Stretches of commits that end alike without being measured: the first and the last, by index."""
+        """Stretches of commits that fail alike: the first and the last, by index."""
         start = 0
-        for status, alike in groupby("" if point.measured else point.status for point in self.points):
+        kinds = (("", "") if point.measured else words.kind_of(point.status, point.reason) for point in self.points)
+        for (status, _), alike in groupby(() if self.unordered else kinds):
             end = start + len(list(alike))
             if status not in ("", *LEFT_OUT):
                 yield start, end - 1
             start = end
 
+    def unmeasured(self, first: int, at: int) -> int:
+        """At how many commits the case was not measured, each of which may have made what came with one of the points
+        from ``first`` to ``at``."""
+        return sum(point.skipped for point in self.points[first : at + 1])
+
+    def or_since(self, first: int, at: int) -> str:
+        """Which commits but the one of ``at`` may have made what came with one of the points from ``first`` on."""
+        since, count = f", or since {self.points[first].commit.short}" if first < at else "", self.unmeasured(first, at)
+        if not count:
+            return since
+        commits = "commit that was" if count == 1 else f"{count} commits that were"
+        if since:
+            return f"{since}, or at one of the {commits} not measured among them"
+        return f", or at {'the' if count == 1 else 'one of the'} {commits} not measured before it"
+
 
 def read_series(store: Store, attempts: list[Attempt], wanted: Callable[[str, Case], bool]) -> list[Series]:
     """The history of each case that is ``wanted`` (by id and case) on each machine; ``attempts`` are the store's."""
-    commits = _ordered(store, attempts)
+    repository = store.repository()
+    known, gone = _ordered(repository, attempts)
+    commits, there = [*known, *gone], {commit.hash for commit in known}
+    ancestry = repository.ancestry([*there]) if repository else Ancestry({})
     cases = _cases(attempts, wanted)
     found = []
     failures = _failures(attempts)
@@ -142,9 +170,32 @@ def read_series(store: Store, attempts: list[Attempt], wanted: Callable[[str, Ca
         for name, case in cases.items():
             if any(name in of_commit for of_commit in lines.values()):
                 series = Series(machine, name, case)
-                series.points = list(_points(name, machine, own, lines, failures))
+                _place_points(series, list(_points(name, machine, own, lines, failures)), there, ancestry)
                 found.append(series)
     return found
+
+
+def _place_points(series: Series, points: list[Point], known: set[str], ancestry: Ancestry) -> None:
+    """Gives ``series`` those of ``points`` whose order is known, by the hashes that are, or all where none is."""
+    ordered = [point for point in points if point.commit.hash in known]
+    series.unordered = not ordered
+    series.points = ordered or points
+    series.gone = tuple(point.commit.hash for point in points[len(series.points) :])
+    own = {point.commit.hash for point in ordered}
+    for place, (before, now) in enumerate(pairwise(ordered), start=1):
+        if skipped := ancestry.between(before.commit.hash, now.commit.hash) - own:
+            series.points[place] = now._replace(skipped=len(skipped))
+
+
+def order_notices(found: Iterable[Series]) -> list[str]:
+    """What keeps commits from being put in order, in words."""
+    said = []
+    everything = list(found)
+    if gone := list(dict.fromkeys(name for series in everything for name in series.gone)):
+        named = ", ".join(name[:_SHORT] for name in gone[:_NAMED]) + (", ..." if len(gone) > _NAMED else "")
+        said.append(f"{len(gone)} of the measured commits are not in the repository, and left out: {named}")
+    machines = dict.fromkeys(series.machine for series in everything if series.unordered)
+    return said + [f"{machine}: nothing is judged: {UNORDERED}" for machine in machines]
 
 
 def _points(
@@ -262,15 +313,14 @@ def _place(named: tuple[str, Case]) -> tuple[Any, ...]:
     return case.op, case.seq_len_q, case.seq_len_kv, case.tp, case.ulysses, named[0]
 
 
-def _ordered(store: Store, attempts: list[Attempt]) -> list[Commit]:
-    """The commits of ``attempts``, oldest first; those that no repository here has come last, as they were measured."""
+def _ordered(repository: Repository | None, attempts: list[Attempt]) -> tuple[list[Commit], list[Commit]]:
+    """The commits of ``attempts``, oldest first; and those that no repository here has, as they were measured."""
     times: dict[str, str] = {}
     for attempt in attempts:
         times.setdefault(attempt.commit, attempt.run.header["created"] if attempt.run else "")
-    repository = store.repository()
     there = repository.known(list(times)) if repository else []
     gone = sorted(set(times).difference(commit.hash for commit in there), key=lambda name: (times[name], name))
-    return there + [Commit(name, 0, times[name][:10], UNKNOWN) for name in gone]
+    return there, [Commit(name, 0, "", UNKNOWN) for name in gone]
 
 
 def stack_of(environment: dict[str, Any], engine: bool) -> dict[str, str]:
