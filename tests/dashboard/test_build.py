@@ -244,3 +244,14 @@ def test_serve_shows_the_pages_to_this_box(site: Site) -> None:
             process.send_signal(signal.SIGINT)
             process.wait(30)
         assert process.returncode == 130
+
+
+def test_commits_that_were_not_measured_are_said_to_be_among_those_of_an_event(tmp_path: Path, fresh: Fresh) -> None:
+    made = fresh()
+    place = made.truth["crash"].introduced
+    shutil.rmtree(made.store.runs / "box" / made.commits[place].hash)
+    done = built(made, tmp_path)
+    said = ", or at the commit that was not measured before it"
+    assert said in done.index.read_text()
+    found = [event for path in (tmp_path / "html" / "cases").glob("*.js") for event in taken(path)["events"]]
+    assert {event["or"] for event in found if "CheckQShape" in event["said"]} == {said}

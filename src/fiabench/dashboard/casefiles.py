@@ -90,8 +90,8 @@ def _event(event: Event) -> dict[str, Any]:
     return {
         "state": event.state,
         "metric": "" if event.metric == STATUS else event.metric,
-        "first": event.first,
         "at": event.at,
+        "or": event.series.or_since(event.first, event.at),
         "until": event.until,
         "whose": event.whose,
         "said": event.said,

@@ -57,7 +57,7 @@ fiabench.case = (() => {
     const what = one.metric ? `${index.metrics[one.metric].label} ${relative(one.change)} (score ${one.score})` : one.said;
     const until = one.until === null ? "" : `, until ${commit(index, found, one.until)}`;
     const whose = one.whose ? `; ${one.whose}` : "";
-    return make("li", {}, make("strong", {}, one.state), `: ${what} at ${commit(index, found, one.at)}${until}${whose}`);
+    return make("li", {}, make("strong", {}, one.state), `: ${what} at ${commit(index, found, one.at)}${one.or}${until}${whose}`);
   }
 
   function difference(index, found, metrics, before, after) {
