@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from fiabench.history.gating import ALARM, CLEARED, OF_BOX
-from tests.history.levels import Level, history, set_times
+from tests.history.levels import Level, history
 from tests.history.toy import CRASHES, PLAIN, TWICE
 
 COUNT = 16
@@ -70,6 +70,3 @@ def test_what_cannot_be_measured_here_says_so_and_fails_as_it_did(
     other.write_text((tmp_path / "sweep.yaml").read_text().replace("512", "64"))
     said = finding("--machine", "box", "--sweep", str(other))["unconfirmed"]
     assert said == "toy has no such case"
-    set_times(planted, range(0, 32, 2))  # the order of commits that no repository tells
-    planted.toy.path.rename(tmp_path / "elsewhere")
-    assert finding("--machine", "box")["unconfirmed"] == "the repository is not here"

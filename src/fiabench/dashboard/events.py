@@ -15,6 +15,7 @@ from fiabench.history.blame import BOX, blame
 from fiabench.history.detecting import Judged, LevelChange
 from fiabench.history.gating import Finding
 from fiabench.history.series import Point, Series
+from fiabench.results.measurement import LEFT_OUT
 from fiabench.results.words import essence
 
 FAILING, REGRESSED, SUSPECT, UNDECIDED, OF_BOX, ACCEPTED, IMPROVED, OVER = (

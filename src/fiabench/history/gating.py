@@ -18,7 +18,6 @@ from fiabench.history.blame import BOX, Fault, blame
 from fiabench.history.confirm import Verdict
 from fiabench.history.detecting import Judged, LevelChange
 from fiabench.history.series import UNORDERED, Series
-from fiabench.results.measurement import LEFT_OUT
 from fiabench.results.words import essence
 
 ALARM, SUSPECT, UNDECIDED, OF_BOX, CLEARED, SMALL = (

@@ -15,7 +15,7 @@ import numpy as np
 from fiabench.cases.case import Case
 from fiabench.history.ranking import rank
 from fiabench.history.repository import Ancestry, Commit, Repository
-from fiabench.history.store import Attempt, Store
+from fiabench.history.store import HASH, Attempt, Store
 from fiabench.results import words
 from fiabench.results.environment import said_of
 from fiabench.results.measurement import LEFT_OUT, MEASURED, Measurement
@@ -152,8 +152,7 @@ class Series:
 def read_series(store: Store, attempts: list[Attempt], wanted: Callable[[str, Case], bool]) -> list[Series]:
     """The history of each case that is ``wanted`` (by id and case) on each machine; ``attempts`` are the store's."""
     repository = store.repository()
-    known, gone = _ordered(repository, attempts)
-    commits, there = [*known, *gone], {commit.hash for commit in known}
+    commits, there = _ordered(repository, attempts)
     ancestry = repository.ancestry([*there]) if repository else Ancestry({})
     cases = _cases(attempts, wanted)
     found = []
@@ -176,11 +175,18 @@ def read_series(store: Store, attempts: list[Attempt], wanted: Callable[[str, Ca
 
 
 def _place_points(series: Series, points: list[Point], known: set[str], ancestry: Ancestry) -> None:
-    """Gives ``series`` those of ``points`` whose order is known, by the hashes that are, or all where none is."""
-    ordered = [point for point in points if point.commit.hash in known]
-    series.unordered = not ordered
-    series.points = ordered or points
-    series.gone = tuple(point.commit.hash for point in points[len(series.points) :])
+    """Gives ``series`` those of ``points`` whose order is known; all where the repository has none of them.
+
+    What is called otherwise than by a hash is a run without a commit, which stands where it was measured: last.
+    """
+    unknown = {name for point in points if (name := point.commit.hash) not in known and HASH.fullmatch(name)}
+    if any(point.commit.hash in known for point in points):
+        series.gone = tuple(sorted(unknown))
+        series.points = [point for point in points if point.commit.hash not in unknown]
+    else:
+        series.unordered = len(unknown) > 1
+        series.points = points
+    ordered = [point for point in series.points if point.commit.hash in known]
     own = {point.commit.hash for point in ordered}
     for place, (before, now) in enumerate(pairwise(ordered), start=1):
         if skipped := ancestry.between(before.commit.hash, now.commit.hash) - own:
@@ -313,14 +319,15 @@ def _place(named: tuple[str, Case]) -> tuple[Any, ...]:
     return case.op, case.seq_len_q, case.seq_len_kv, case.tp, case.ulysses, named[0]
 
 
-def _ordered(repository: Repository | None, attempts: list[Attempt]) -> tuple[list[Commit], list[Commit]]:
-    """The commits of ``attempts``, oldest first; and those that no repository here has, as they were measured."""
+def _ordered(repository: Repository | None, attempts: list[Attempt]) -> tuple[list[Commit], set[str]]:
+    """The commits of ``attempts``, oldest first, those that no repository here has last, as they were measured; and the
+    hashes of the others."""
     times: dict[str, str] = {}
     for attempt in attempts:
         times.setdefault(attempt.commit, attempt.run.header["created"] if attempt.run else "")
     there = repository.known(list(times)) if repository else []
     gone = sorted(set(times).difference(commit.hash for commit in there), key=lambda name: (times[name], name))
-    return there, [Commit(name, 0, "", UNKNOWN) for name in gone]
+    return [*there, *(Commit(name, 0, "", UNKNOWN) for name in gone)], {commit.hash for commit in there}
 
 
 def stack_of(environment: dict[str, Any], engine: bool) -> dict[str, str]:

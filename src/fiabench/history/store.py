@@ -29,7 +29,7 @@ PART = ".part"
 TIME = "%Y%m%d-%H%M%S-%f"
 """How a run directory is called by the time that it was begun."""
 _NAMES = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_HASH = re.compile(r"[0-9a-f]{40}")
+HASH = re.compile(r"[0-9a-f]{40}")
 _BEST_FIRST = ("npu", "cuda", "cpu")
 
 
@@ -251,7 +251,7 @@ class Store:
     def _places(self, machine: str = "", commit: str = "") -> Iterator[Path]:
         """The attempts' paths, by machine, commit and time; of one that left nothing the one that it would have had."""
         for folder in sorted(self.runs.glob(f"{machine or '*'}/{commit or '*'}")):
-            if _HASH.fullmatch(folder.name):
+            if HASH.fullmatch(folder.name):
                 yield from sorted({_directory(path) for path in folder.iterdir() if _is_attempt(path)})
 
 
