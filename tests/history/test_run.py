@@ -301,6 +301,8 @@ def test_only_what_was_measured_to_its_end_in_this_way_is_there(toy: Toy, tmp_pa
     assert due(plan, [other, commit]) == (all_due[:1], [])
     assert due(plan, [other, commit], again=True) == (all_due, [])
     assert due(replace(plan, sessions=2), [other, commit]) == (all_due, [])
+    assert due(replace(plan, device="cpu"), [other, commit]) == (all_due[:1], [])
+    assert due(replace(plan, device="sim:910b3"), [other, commit]) == (all_due, [])
     longer = load_sweep(write_sweep(tmp_path / "longer.yaml", sampling={"max_seconds": 60.0}))
     assert due(replace(plan, sweep=longer), [other, commit]) == (all_due, [])
     wider = load_sweep(write_sweep(tmp_path / "wider.yaml", axes={"seq_len_q": [512], "ulysses": [1, 2, 4]}))

@@ -22,6 +22,7 @@ from fiabench.cases.sweep import Sweep
 from fiabench.history.freezing import measures_alike
 from fiabench.history.repository import Commit
 from fiabench.history.store import Attempt, Store, check_name
+from fiabench.results.environment import is_simulated
 from fiabench.results.measurement import FAILED, Measurement
 from fiabench.results.rundir import Run
 from fiabench.workers.child import child_environment
@@ -85,7 +86,7 @@ def due(plan: Plan, commits: Iterable[Commit], again: bool = False) -> tuple[lis
     for commit in commits:
         ended: dict[str, bool] = {}
         for attempt in [] if again else plan.store.attempts(plan.machine, commit.hash)[0]:
-            if attempt.run and attempt.finished and _counts(attempt.run, plan):
+            if attempt.run and attempt.finished and _counts(attempt, attempt.run, plan):
                 for line in attempt.run.measurements:  # a failure takes nothing away from what was measured
                     ended[line.id] = ended.get(line.id, False) or not line.failed
         missing = {size for name, size in world_sizes.items() if name not in ended}
@@ -96,7 +97,10 @@ def due(plan: Plan, commits: Iterable[Commit], again: bool = False) -> tuple[lis
     return found, failed
 
 
-def _counts(run: Run, plan: Plan) -> bool:
+def _counts(attempt: Attempt, run: Run, plan: Plan) -> bool:
+    """Whether it measured what the plan asks for. What is simulated stands for nothing that is measured."""
+    if plan.device != attempt.device if plan.device != "auto" else is_simulated(run.environment):
+        return False
     sessions = run.header["options"].get("sessions", 1)  # which older engines do not know
     return sessions >= plan.sessions and measures_alike(run.header["sweep"], plan.sweep.resolved())
 
