@@ -88,11 +88,20 @@ def test_quick_reaches_the_measurement_and_displaces_nothing(
     assert after[f"{TWO}.sweep_total"] == before[f"{TWO}.sweep_total"]
 
 
-def test_a_broken_group_erases_nothing_and_says_why(clone: Clone, head: str, new_runs: Callable[[], list[Run]]) -> None:
+BREAKS_THE_ENGINE = """
+import os, sys
+if any(word.endswith("sweep.py") for word in sys.orig_argv):
+    os.write(2, b"broken on purpose")
+    os._exit(2)
+"""
+
+
+def test_a_broken_group_erases_nothing_and_says_why(
+    clone: Clone, head: str, new_runs: Callable[[], list[Run]], tmp_path: Path
+) -> None:
     before = clone.results(head)
-    claim = {"claim": "Something.", "metric": "nonsense", "at_most": 1}
-    refused = clone.write_sweep("refused", claims=[claim])  # by the commit's engine: asv looks at cases alone
-    printed = clone.asv("run", f"{head}^!", "-b", ALONE, "--show-stderr", FIABENCH_SWEEP=refused)
+    (tmp_path / "sitecustomize.py").write_text(BREAKS_THE_ENGINE)
+    printed = clone.asv("run", f"{head}^!", "-b", ALONE, "--show-stderr", PYTHONPATH=str(tmp_path))
     assert "exit code 2" in printed
     assert new_runs() == []
     for metric in ("kernel", "total", "peak_memory"):
@@ -100,7 +109,7 @@ def test_a_broken_group_erases_nothing_and_says_why(clone: Clone, head: str, new
         assert clone.results(head)[name]["result"] == before[name]["result"]
         assert clone.results(head)[name].get("stats_ci_99_a") == before[name].get("stats_ci_99_a")
     failed = max((clone.path / ".asv" / "runs").glob(f"*/{head}/*.failed"))
-    assert "nonsense" in failed.read_text()
+    assert "broken on purpose" in failed.read_text()
 
 
 def test_a_device_that_is_not_there_is_nobodys_failure(clone: Clone, head: str) -> None:
