@@ -274,7 +274,8 @@ def _lines(
             for measurement in attempt.run.measurements:
                 said = ran[bool(measurement.timing.get("emulated"))]
                 measured = Measured(measurement, stack, sitting, said, attempt.quick)
-                found[measurement.id] = _with(found.get(measurement.id, []), measured)
+                others = found.get(measurement.id)
+                found[measurement.id] = _with(others, measured) if others else [measured]
     return found
 
 
