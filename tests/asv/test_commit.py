@@ -82,6 +82,7 @@ def test_what_another_commits_engine_measured_counts_for_nothing(tmp_path: Path)
     assert len(list(asked.folder.glob("*.rejected/*/run.json"))) == 1  # for whoever wants to know
 
 
+@pytest.mark.long
 def test_after_the_deadline_what_was_measured_is_kept_and_never_gone_on_with(tmp_path: Path) -> None:
     first = measure(request(tmp_path, hangs=True), 8)
     assert "was not done after 8 s" in first.reason

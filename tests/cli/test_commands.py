@@ -112,7 +112,7 @@ def test_json_streams_each_measurement_as_it_ends(write_sweep: Any, start: Any, 
     assert [json.loads(line) for line in out.splitlines()] == lines_of(tmp_path / "out")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_each_setting_of_the_variables_has_ranks_of_its_own(write_sweep: Any, start: Any, tmp_path: Path) -> None:
     """OMP_SCHEDULE is a variable that changes nothing here; the ranks' process ids tell the groups apart."""
     sweep = write_sweep(measure="kernel", axes={"seq_len_q": [64, 128]}, variables={"OMP_SCHEDULE": ["static", "auto"]})

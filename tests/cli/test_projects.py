@@ -107,6 +107,7 @@ def test_a_wrong_operator_in_turns_makes_the_case_wrong(write_sweep: Any, start:
     assert line["samples"] == {}
 
 
+@pytest.mark.long
 def test_without_a_path_the_projects_cases_are_left_out(write_sweep: Any, start: Any, tmp_path: Path) -> None:
     code, out, err = run(start, write_sweep(**SEED), tmp_path / "out", "--filter", "op=sglang")
     assert code == 0, err
@@ -116,6 +117,7 @@ def test_without_a_path_the_projects_cases_are_left_out(write_sweep: Any, start:
     assert "give --project sglang=PATH" in out.replace("\n", " ")
 
 
+@pytest.mark.long
 def test_a_project_that_cannot_be_loaded_is_an_error_of_its_case(write_sweep: Any, start: Any, tmp_path: Path) -> None:
     code, _, err = run(start, write_sweep(**SEED), tmp_path / "out", "--project", tmp_path)
     assert code == 3, err

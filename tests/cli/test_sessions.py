@@ -137,7 +137,7 @@ def test_a_bad_count_is_refused(count: str, capsys: Any) -> None:
     assert "--sessions" in capsys.readouterr().err
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_budget_leaves_the_rest_to_resume(write_sweep: Any, tmp_path: Path, capsys: Any) -> None:
     """It is over when the first case has ended: one case is tried, no failure, and resume does the rest."""
     sweep = write_sweep(axes={"seq_len_q": [64, 128, 192], "ulysses": [1]})

@@ -118,6 +118,7 @@ def on_a_sleep_clock(groups, device, cases, projects):
     return outcomes(groups, device, cases, projects, FIVE)
 
 
+@pytest.mark.long
 def test_time_spent_in_a_projects_code_is_found_in_its_phase(tmp_path):
     """Before the collectives of q, k and v, and after that of the output."""
     projects = planted(tmp_path, "plain", "functionally", "slow")
