@@ -48,6 +48,7 @@ def test_the_crash_of_sglang_0_5_10_is_reported_in_the_operators_words(
     assert measured["status"] in ("ok", "unsettled")
 
 
+@pytest.mark.long
 def test_sglang_0_5_11_is_measured_and_checked(write_sweep: Any, start: Any, tmp_path: Path) -> None:
     sweep = write_sweep(**SEED, claims=[TRUE_CLAIM])
     code, out, err = run(start, sweep, tmp_path / "out", "--project", f"sglang={release('sglang', '0.5.11')}")

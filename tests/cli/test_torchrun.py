@@ -75,7 +75,7 @@ def test_a_broken_claim_is_the_exit_code_and_a_restart_measures_nothing_again(wr
         assert not first & second
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_killed_rank_is_a_crash_and_the_restart_goes_on(write_sweep: Any, tmp_path: Path) -> None:
     sweep = write_sweep(sampling=SLOW_CASES)
     process = torchrun(sweep, "--device", "cpu", "--out", tmp_path / "out", restarts=1)

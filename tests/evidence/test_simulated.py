@@ -23,7 +23,7 @@ from fiabench.evidence.planted import (
 from fiabench.evidence.simulated import measure, outcome_of, rates
 from fiabench.simulation.effects import noise, parse_effects
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 SEEDS = 30
 
 
