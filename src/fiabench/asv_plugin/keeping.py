@@ -7,9 +7,7 @@ nothing of the commit, and `benchmarks.json` knows the last run's benchmarks alo
 from __future__ import annotations
 
 import atexit
-import fcntl
 import json
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timezone
@@ -22,7 +20,7 @@ from asv.console import log
 
 from fiabench.asv_plugin.notice import measured_on
 from fiabench.cases.errors import InputError
-from fiabench.history.store import REFUSED
+from fiabench.history.store import REFUSED, lock
 
 _HELD: dict[Path, ExitStack] = {}
 """Locks that this process holds until it ends, by folder."""
@@ -34,23 +32,8 @@ def alone(folder: Path) -> Iterator[None]:
 
     Raises InputError where it is at it.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise InputError.plain(f"{folder}: cannot be written ({error.strerror})") from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError.plain(
-                f"{folder}: another asv is checking out and measuring commits here; wait for it to end"
-            ) from None
-        except OSError:
-            pass  # a file system without locks, as some networks have: nobody can be kept out
+    with lock(folder, "another asv is checking out and measuring commits here", "lock"):
         yield
-    finally:
-        os.close(descriptor)
 
 
 def keep_out_others(folder: Path) -> None:

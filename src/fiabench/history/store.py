@@ -39,6 +39,29 @@ def read_note(directory: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
+@contextmanager
+def lock(folder: Path, busy: str, file: str = "") -> Iterator[int]:
+    """Holds the lock of ``folder``, or of ``file`` in it, and gives its descriptor.
+
+    Raises InputError where it cannot be had: in words what ``busy`` says of whoever has it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder / file, os.O_RDWR | os.O_CREAT if file else os.O_RDONLY, 0o644)
+    except OSError as error:
+        raise InputError.plain(f"{folder}: cannot be written ({error.strerror})") from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError.plain(f"{folder}: {busy}; wait for it to end") from None
+        except OSError:
+            pass  # a file system without locks, as some networks have: nobody can be kept out
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
 def check_name(option: str, name: str) -> None:
     """Raises InputError where ``name``, which ``option`` gave, can be no folder's."""
     if not _NAMES.fullmatch(name):
@@ -190,23 +213,8 @@ class Store:
 
         Raises InputError where somebody else writes.
         """
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self.folder, os.O_RDONLY)
-        except OSError as error:
-            raise InputError.plain(f"{self.folder}: cannot be written ({error.strerror})") from error
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise InputError.plain(
-                    f"{self.folder}: this history is being written by another run; wait for it to end"
-                ) from None
-            except OSError:
-                pass  # a file system without locks, as some networks have: nobody can be kept out
+        with lock(self.folder, "this history is being written by another run") as descriptor:
             yield descriptor
-        finally:
-            os.close(descriptor)
 
     def note_failure(self, machine: str, commit: str, reason: str) -> None:
         """Keeps the reason why nothing at all came of a commit."""
