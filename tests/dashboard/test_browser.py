@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fiabench.dashboard import changes, markup, script
+from fiabench.dashboard import markup, script
+from fiabench.results import units
 from tests.asv.browser import CHROMIUM
 from tests.dashboard.chromium import Page, browser
 from tests.dashboard.conftest import Fresh, Site, built
@@ -182,8 +183,8 @@ def test_what_the_url_and_the_results_say_is_not_taken_on_trust(page: Page, site
     shown = unescape(markup.text(odd))
     assert page.ask("fiabench.load('odd')") == {shown: [shown, 1, None]}
     sizes = [-0.0004, 0.0004, -0.04, 0.0996]
-    assert page.ask(f"{sizes}.map(fiabench.relative)") == [changes.relative(size) for size in sizes]
-    assert changes.relative(-0.0004) == "+0.0 %"
+    assert page.ask(f"{sizes}.map(fiabench.relative)") == [units.relative(size) for size in sizes]
+    assert units.relative(-0.0004) == "+0.0 %"
 
 
 def test_nothing_that_can_be_used_is_without_a_name(page: Page) -> None:

@@ -20,12 +20,12 @@ from fiabench.cli.histories import (
     resolve,
     store_option,
 )
-from fiabench.cli.history_tables import relative
 from fiabench.cli.table import console
 from fiabench.history import acceptance
 from fiabench.history.acceptance import STATUS, Acceptances, Entry
 from fiabench.history.gating import failing
 from fiabench.history.series import Series
+from fiabench.results import units
 from fiabench.results.comparison import check_metrics
 
 
@@ -137,7 +137,7 @@ def _size(there: Sequence[_Change], metric: str) -> str:
     numbers = [size for size in sizes if size is not None]
     if not numbers:
         return next(_failure(change) for change in there if change.metric == metric)
-    ends = dict.fromkeys(relative(size) for size in (min(numbers), max(numbers)))
+    ends = dict.fromkeys(units.relative(size) for size in (min(numbers), max(numbers)))
     return " to ".join(ends)
 
 
@@ -146,7 +146,7 @@ def _failure(change: _Change) -> str:
 
 
 def _sentence(change: _Change) -> str:
-    said = _failure(change) if change.magnitude is None else f"{change.metric} {relative(change.magnitude)}"
+    said = _failure(change) if change.magnitude is None else f"{change.metric} {units.relative(change.magnitude)}"
     return f"{said} at {change.series.points[change.at].commit}"
 
 

@@ -9,11 +9,12 @@ from rich.console import Console
 from rich.text import Text
 
 from fiabench.cli.confirming import change_in_words
-from fiabench.cli.history_tables import labels, quiet, relative
+from fiabench.cli.history_tables import labels, quiet
 from fiabench.history.acceptance import STATUS, Entry
 from fiabench.history.detecting import Judged, LevelChange
 from fiabench.history.gating import ALARM, CLEARED, OF_BOX, SMALL, SUSPECT, UNDECIDED, Finding, Gate
 from fiabench.history.series import Series
+from fiabench.results import units
 from fiabench.results.comparison import worded
 from fiabench.results.measurement import LEFT_OUT
 from fiabench.results.metrics import METRICS
@@ -64,7 +65,7 @@ class Words:
         """What else there is to say of it."""
         said = []
         if finding.change and finding.ratio and abs(finding.ratio - 1 - finding.change.magnitude) > 0.005:
-            said.append(f"now {relative(finding.ratio - 1)} in all")
+            said.append(f"now {units.relative(finding.ratio - 1)} in all")
         said.append(f"{finding.fault.whose}: {finding.fault.why}")
         points = finding.series.points
         otherwise = [point for point in points[finding.before + 1 : finding.first] if point.status not in LEFT_OUT]
@@ -104,7 +105,7 @@ class Words:
 
 def _changed(metric: str, change: LevelChange, series: Series) -> str:
     points = series.points
-    said = f"{METRICS[metric].label} {relative(change.magnitude)} at {points[change.at].commit}"
+    said = f"{METRICS[metric].label} {units.relative(change.magnitude)} at {points[change.at].commit}"
     return said + series.or_since(change.first, change.at)
 
 

@@ -34,8 +34,6 @@ _ENDLESS = 10_000
 """Columns of a terminal on which everything fits."""
 _LEAST = 0.0005
 """Smaller relative changes read as none."""
-_COARSE = 0.0995
-"""Relative changes from this one on are said in whole percent."""
 
 
 def labels(found: Sequence[Series]) -> dict[str, str]:
@@ -199,9 +197,9 @@ def accepted(judged: Judged, acceptances: Acceptances) -> list[tuple[LevelChange
 def sentence(judged: Judged, change: LevelChange) -> str:
     """`total +50 % at 1b4caf3d1b Read the head counts once`, with what there is to add to it."""
     points = judged.series.points
-    said = f"{METRICS[judged.metric].label} {relative(change.magnitude)} at {points[change.at].commit}"
+    said = f"{METRICS[judged.metric].label} {units.relative(change.magnitude)} at {points[change.at].commit}"
     if change.high > change.low:
-        said += f" ({relative(change.low)} to {relative(change.high)})"
+        said += f" ({units.relative(change.low)} to {units.relative(change.high)})"
     said += _or_since(judged.series, change.first, change.at)
     if change.fault.whose == BOX:
         said += f", by the box: {change.fault.why}"
@@ -217,14 +215,9 @@ def quiet(judged: Judged) -> str:
         return f"{label}: not judged: {judged.abstains}"
     seen = ""
     if judged.visible is not None:
-        least = relative(judged.visible) if judged.visible >= _LEAST else "any change"
+        least = units.relative(judged.visible) if judged.visible >= _LEAST else "any change"
         seen = f"; {least} for good would have been seen"
     return f"{label}: {'nothing new' if judged.changes else 'no change'}{seen}"
-
-
-def relative(value: float) -> str:
-    """`+5.1 %` for 0.051."""
-    return f"{100 * value:+.{0 if abs(value) >= _COARSE else 1}f} %"
 
 
 def _ending(series: Series, first: int, last: int) -> str:

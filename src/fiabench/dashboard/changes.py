@@ -182,26 +182,20 @@ def commit_link(link: str, commit: Commit) -> str:
     return f"{short} {text(commit.subject)}"
 
 
-def relative(value: float) -> str:
-    """`+5.1 %` for 0.051."""
-    places = 0 if abs(value) >= 0.0995 else 1
-    return f"{round(100 * value, places) + 0.0:+.{places}f} %"  # no -0.0
-
-
 def named_effect(event: Event) -> str:
     """The metric and by how much it changed; empty for a failure."""
-    return "" if event.change is None else f"{METRICS[event.metric].label} {relative(event.change.magnitude)}"
+    return "" if event.change is None else f"{METRICS[event.metric].label} {units.relative(event.change.magnitude)}"
 
 
 def _effect(event: Event) -> str:
-    return "fails" if event.change is None else relative(event.change.magnitude)
+    return "fails" if event.change is None else units.relative(event.change.magnitude)
 
 
 def _interval(event: Event) -> str:
     change = event.change
     if change is None or not (math.isfinite(change.low) and math.isfinite(change.high)) or change.high <= change.low:
         return ""
-    return f" ({relative(change.low)} to {relative(change.high)})"
+    return f" ({units.relative(change.low)} to {units.relative(change.high)})"
 
 
 def _sure(event: Event) -> str:
@@ -226,7 +220,7 @@ def _where(event: Event) -> str:
     most = max(abs(by) for by, _ in moved.values())
     said = [
         f"{name} {'+' if by >= 0 else '-'}{units.seconds(abs(by))}"
-        + (f" ({relative(part)})" if math.isfinite(part) else "")
+        + (f" ({units.relative(part)})" if math.isfinite(part) else "")
         for name, (by, part) in sorted(moved.items(), key=lambda item: -abs(item[1][0]))
         if abs(by) >= _SMALL * most
     ]

@@ -51,6 +51,12 @@ def percent(value: float) -> str:
     return f"{text} %"
 
 
+def relative(value: float) -> str:
+    """`+5.1 %` for a change of 0.051."""
+    places = 0 if abs(value) >= 0.0995 else 1
+    return f"{round(100 * value, places) + 0.0:+.{places}f} %"  # no -0.0
+
+
 def spread(low: float, high: float, value: float) -> str:
     """Half of an interval, as a part of ``value``: `±3.1 %`, and beyond twice the value, where few samples say hardly
     anything, `±>200 %`."""
