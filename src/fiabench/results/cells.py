@@ -38,7 +38,7 @@ def cell(measurement: Measurement) -> list[str]:
         f"kernel {shown('kernel')}",
         *throughput,
         *_exchanges(measurement, shown),
-        f"residual {'+' if residual >= 0 else ''}{units.percent(residual)}",
+        f"residual {units.relative(residual)}",
         *padding,
     ]
 
