@@ -61,9 +61,20 @@ class Page:
             case "Log.entryAdded" if about["entry"]["level"] in ("error", "warning"):
                 self.complaints.append(json.dumps(about["entry"])[:2000])
 
+    def leave(self) -> None:
+        """Leaves the page, and returns when it can ask for nothing more."""
+        self.send("Page.navigate", url="about:blank")
+        self.wait(lambda: self.ask("location.href") == "about:blank")
+
+    def start(self) -> None:
+        """Leaves the page and forgets what was asked for and complained of: the next test's is its own."""
+        self.leave()
+        self.requests.clear()
+        self.complaints.clear()
+
     def open(self, address: str) -> None:
         """Opens an address and waits for it and its view to be there."""
-        self.send("Page.navigate", url="about:blank")  # so that another fragment of the same page loads it anew
+        self.leave()  # so that another fragment of the same page loads it anew
         self.send("Page.navigate", url=address)
         self.wait(lambda: self.ask("document.readyState") == "complete" and self.ask("location.href") != "about:blank")
         if self.ask("document.querySelector('script[src]') !== null"):

@@ -26,8 +26,7 @@ def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
 @pytest.fixture
 def page(tab: Page, site: Site) -> Iterator[Page]:
     """The first view, just opened. Whatever a test does, nothing is asked of anybody and nothing goes wrong."""
-    tab.requests.clear()
-    tab.complaints.clear()
+    tab.start()
     tab.open(site.address)
     yield tab
     tab.ask("1")  # so that all that was said until now is noted
@@ -221,7 +220,7 @@ def test_every_csv_that_is_offered_is_there(page: Page, site: Site) -> None:
 
 
 def test_without_scripts_tables_say_it(tab: Page, site: Site) -> None:
-    tab.requests.clear()
+    tab.start()
     tab.send("Emulation.setScriptExecutionDisabled", value=True)
     try:
         tab.send("Page.navigate", url=site.address)
