@@ -157,7 +157,7 @@ def test_interleaved_rounds_measure_afresh(clone: Clone, head: str, new_runs: Ca
 def test_an_interrupted_run_erases_nothing_and_is_gone_on_with(
     clone: Clone, head: str, new_runs: Callable[[], list[Run]]
 ) -> None:
-    slow = {"criterion": "fixed_time", "max_seconds": 5.0, "max_samples": 100_000, "warmup_max_seconds": 0.1}
+    slow = {"criterion": "fixed_time", "max_seconds": 2.0, "max_samples": 100_000, "warmup_max_seconds": 0.1}
     sweep = clone.write_sweep("slow", axes={"seq_len_q": [64, 96]}, sampling=slow)
     before = clone.results(head)
     command = ("run", f"{head}^!", "-b", ALONE)

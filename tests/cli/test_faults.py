@@ -42,7 +42,7 @@ def ranks_at_work(command: Any, count: int) -> list[psutil.Process]:
 
 
 def test_a_killed_rank_costs_its_case_and_no_other(write_sweep: Any, start: Any, tmp_path: Path) -> None:
-    sweep = write_sweep(sampling=LONG | {"max_seconds": 3.0})
+    sweep = write_sweep(sampling=LONG | {"max_seconds": 1.5})
     command = start("run", sweep, "--device", "cpu", "--out", tmp_path / "out", "--no-figures")
     until(lambda: len(lines_of(tmp_path / "out")) == 1)
     victim = command.ranks()[1]
@@ -56,7 +56,7 @@ def test_a_killed_rank_costs_its_case_and_no_other(write_sweep: Any, start: Any,
 
 @pytest.mark.long
 def test_a_rank_that_hangs_ends_at_the_deadline(write_sweep: Any, start: Any, tmp_path: Path) -> None:
-    sweep = write_sweep(sampling=LONG | {"max_seconds": 3.0, "deadline_seconds": 20.0})
+    sweep = write_sweep(sampling=LONG | {"max_seconds": 1.5, "deadline_seconds": 20.0})
     command = start("run", sweep, "--device", "cpu", "--out", tmp_path / "out", "--no-figures")
     until(lambda: len(lines_of(tmp_path / "out")) == 1)
     stopped = command.ranks()[0]
@@ -92,7 +92,7 @@ def test_a_rank_out_of_memory_is_told_from_other_errors(write_sweep: Any, start:
 def test_interrupting_keeps_what_is_done_and_resume_goes_on(
     how: signal.Signals, write_sweep: Any, start: Any, tmp_path: Path
 ) -> None:
-    sweep = write_sweep(sampling=LONG | {"max_seconds": 3.0})
+    sweep = write_sweep(sampling=LONG | {"max_seconds": 1.5})
     command = start("run", sweep, "--device", "cpu", "--out", tmp_path / "out", "--no-figures")
     until(lambda: len(lines_of(tmp_path / "out")) == 1)
     ranks = command.ranks()
@@ -145,9 +145,7 @@ def checkout_with_operator(tmp_path: Path) -> Any:
     def make(name: str, text: str) -> Path:
         checkout = tmp_path / "checkout"
         for folder in ("src", "tools"):
-            shutil.copytree(
-                ROOT / folder, checkout / folder, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
-            )
+            shutil.copytree(ROOT / folder, checkout / folder, ignore=shutil.ignore_patterns("*.egg-info"))
         (checkout / "src" / "fiabench" / "ops" / f"{name}.py").write_text(text)
         return checkout
 

@@ -42,7 +42,7 @@ class Learning(NamedTuple):
     cases: list[Case]
 
 
-@pytest.fixture(scope="module", params=[0, 1, 2, 3])
+@pytest.fixture(scope="module", params=[0, 1, *(pytest.param(more, marks=pytest.mark.long) for more in (2, 3))])
 def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Learning:
     """The repository, its events in one order or another."""
     path = tmp_path_factory.mktemp("learning")
