@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from fiabench.stats.pairs import LEAST, MISSED, NOMINAL, Evidence, interval, log_evidence
 
-RUNS = 2000
+RUNS = 300
 ROUNDS = 40
 SPREAD = 0.02
 REACH = math.log1p(0.02)
@@ -38,7 +38,12 @@ def correlated(draw: np.random.Generator) -> np.ndarray:
     return series
 
 
-NOISES = {"gaussian": gaussian, "t3": heavy, "ar": correlated}
+def disturbed(draw: np.random.Generator) -> np.ndarray:
+    """One round in ten is ten times as far off as the others."""
+    return np.where(draw.random(ROUNDS) < 0.1, 10, 1) * draw.standard_normal(ROUNDS)
+
+
+NOISES = {"gaussian": gaussian, "t3": heavy, "ar": correlated, "disturbed": disturbed}
 
 
 def judge(differences: np.ndarray) -> tuple[str, int]:
@@ -60,29 +65,35 @@ def simulate(noise: Noise, shift: float, runs: int, seed: int) -> tuple[Counter[
     return Counter(verdict for verdict, _ in found), float(np.median([rounds for _, rounds in found]))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("noise", NOISES.values(), ids=NOISES)
-def test_at_most_one_in_twenty_is_told_of_a_change_that_is_none(noise: Noise) -> None:
-    verdicts, _ = simulate(noise, 0.0, RUNS, 1)
+def test_of_correlated_rounds_at_most_one_in_twenty_is_told_of_a_change_that_is_none() -> None:
+    verdicts, _ = simulate(correlated, 0.0, RUNS, 1)
     assert verdicts["slower"] + verdicts["faster"] <= 0.05 * RUNS
 
 
-@pytest.mark.parametrize("name", ["gaussian", "t3"])
+@pytest.mark.parametrize("name", ["gaussian", "t3", "disturbed"])
 def test_independent_noise_is_called_a_change_as_seldom_as_promised(name: str) -> None:
-    verdicts, _ = simulate(NOISES[name], 0.0, 600, 2)
-    assert verdicts["slower"] + verdicts["faster"] <= NOMINAL * 600
+    verdicts, _ = simulate(NOISES[name], 0.0, 400, 2)
+    assert verdicts["slower"] + verdicts["faster"] <= NOMINAL * 400
 
 
 @pytest.mark.parametrize("noise", NOISES.values(), ids=NOISES)
 def test_what_matters_is_seldom_called_equal(noise: Noise) -> None:
-    verdicts, _ = simulate(noise, 1.001 * REACH, 400, 3)
-    assert verdicts["equal"] + verdicts["faster"] <= MISSED * 400
+    verdicts, _ = simulate(noise, 1.001 * REACH, RUNS, 3)
+    assert verdicts["equal"] + verdicts["faster"] <= MISSED * RUNS
 
 
 def test_a_slowdown_of_two_and_a_half_spreads_is_found_within_a_dozen_rounds() -> None:
     verdicts, rounds = simulate(gaussian, 0.05, 200, 4)
     assert verdicts["slower"] >= 198
     assert rounds <= 9
+
+
+def test_what_disturbs_one_round_in_ten_hides_no_slowdown_and_keeps_nothing_open() -> None:
+    """By the t test alone five of six are found, and three of ten are called equal."""
+    slower, rounds = simulate(disturbed, 0.05, 200, 7)
+    assert slower["slower"] >= 195
+    assert rounds <= 13
+    assert simulate(disturbed, 0.0, 200, 8)[0]["equal"] >= 120
 
 
 def test_equal_sides_are_called_so_in_the_end() -> None:
@@ -94,11 +105,11 @@ def test_equal_sides_are_called_so_in_the_end() -> None:
 def test_the_interval_holds_at_all_looks_together() -> None:
     draw = np.random.default_rng(6)
     left = 0
-    for _ in range(400):
+    for _ in range(100):
         series = draw.normal(0.01, SPREAD, 30)
-        found = [interval(series[:count], MISSED) for count in range(1, 31)]
+        found = [interval(series[:count], MISSED) for count in range(1, 31, 2)]
         left += any(not one.low <= 0.01 <= one.high for one in found)
-    assert left <= MISSED * 400
+    assert left <= MISSED * 100
 
 
 differences = st.lists(st.floats(-0.5, 0.5).filter(lambda value: abs(value) > 1e-6), min_size=LEAST, max_size=30)
@@ -120,9 +131,12 @@ def test_sides_are_treated_alike(series: list[float]) -> None:
 def test_the_interval_ends_where_the_evidence_does(series: list[float], error: float) -> None:
     assume(not np.ptp(series) or np.ptp(series) > 1e-6)  # else it is the rounding of floats that scatters
     found = interval(series, error)
-    if math.isfinite(found.low) and found.low < found.value:
-        for end in (found.low, found.high):
-            assert log_evidence(series, end) == pytest.approx(math.log(1 / error), rel=1e-3)
+    assert found.low <= found.value <= found.high
+    if math.isfinite(found.low) and found.low < found.value < found.high:
+        width, enough = found.high - found.low, math.log(1 / error)
+        for end, outwards in ((found.low, -1), (found.high, 1)):
+            assert log_evidence(series, end - 1e-3 * outwards * width) < enough
+            assert log_evidence(series, end + 1e-3 * outwards * width) >= enough
 
 
 def test_the_same_difference_five_times_is_settled() -> None:
