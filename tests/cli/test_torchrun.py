@@ -32,8 +32,12 @@ def codes(err: str) -> set[str]:
     return set(re.findall(r"exitcode: (-?\d+)", err))
 
 
-def kill_a_rank_in_the_second_case(process: subprocess.Popen[str], out: Path) -> None:
+def reach_the_second_case(out: Path) -> None:
     until(lambda: len(lines_of(out)) == 1 and (out / "running.json").exists())
+
+
+def kill_a_rank_in_the_second_case(process: subprocess.Popen[str], out: Path) -> None:
+    reach_the_second_case(out)
     ranks = [child for child in psutil.Process(process.pid).children() if "fiabench.torchrun" in child.cmdline()]
     next(rank for rank in ranks if rank.environ()["RANK"] == "1").send_signal(signal.SIGKILL)
 
@@ -98,6 +102,21 @@ def test_resume_goes_on_where_no_restart_was_left(write_sweep: Any, tmp_path: Pa
     _, err = process.communicate(timeout=PATIENCE)
     assert codes(err) == {"3"}, err
     assert statuses(tmp_path / "out") == [(64, "unsettled"), (128, "crash"), (192, "unsettled")]
+
+
+@pytest.mark.slow
+def test_what_is_interrupted_is_no_crash_and_is_measured_by_who_goes_on(write_sweep: Any, tmp_path: Path) -> None:
+    """torchrun passes Ctrl-C on to its ranks."""
+    process = torchrun(write_sweep(sampling=SLOW_CASES), "--device", "cpu", "--out", tmp_path / "out")
+    reach_the_second_case(tmp_path / "out")
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=PATIENCE)
+    assert f"go on with: run --resume {tmp_path / 'out'}" in err
+    assert statuses(tmp_path / "out") == [(64, "unsettled")]
+    process = torchrun("--resume", tmp_path / "out")
+    _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, err
+    assert statuses(tmp_path / "out") == [(64, "unsettled"), (128, "unsettled"), (192, "unsettled")]
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from fiabench.cases.errors import InputError
 from fiabench.cases.load import load_sweep
 from fiabench.cli import running
 from fiabench.cli.checkout import find_sweep
-from fiabench.cli.ending import BAD_INPUT
+from fiabench.cli.ending import BAD_INPUT, INTERRUPTED
 from fiabench.cli.finishing import exit_code, finish
 from fiabench.cli.launched import require_possible
 from fiabench.cli.projects import place
@@ -31,18 +32,40 @@ from fiabench.workers.probe import DeviceMissing
 
 def main() -> int:
     """Does a rank's part; returns the exit code, the same on each."""
+    asked = json.loads(sys.argv[1])
     meet()
+    _heed_interrupts(Path(asked["resume"] or asked["out"]))
     rank = Rank()
     if dist.get_rank():
         code = rank.follow()
     else:
-        code = _lead(rank, json.loads(sys.argv[1]))
+        code = _lead(rank, asked)
         rank.tell({"exit": code})
     # The first that ends with another code than 0 makes torchrun end the others, which are to end by themselves.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     dist.barrier()
     dist.destroy_process_group()
     return code
+
+
+def _heed_interrupts(path: Path) -> None:
+    """Ends the process at Ctrl-C, which torchrun passes on: at once, though it may be in an exchange that never ends.
+
+    The main thread would hear of it only afterwards, and torchrun waits for half a minute and then kills.
+    """
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    signal.set_wakeup_fd(write)
+
+    def wait() -> None:
+        while os.read(read, 1) != bytes([signal.SIGINT]):
+            pass
+        if not dist.get_rank():
+            in_flight.forget(path)
+            print(f"\nInterrupted. Finished cases are kept; go on with: run --resume {path}", file=sys.stderr)
+        os._exit(INTERRUPTED)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _lead(rank: Rank, asked: dict[str, Any]) -> int:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from fiabench.cases.case import Case
@@ -41,6 +42,11 @@ def measuring(directory: RunDirectory, command: dict[str, Any], machine: Machine
     finally:
         timer.cancel()
     marker.unlink()
+
+
+def forget(directory: Path) -> None:
+    """Whoever is started anew is to measure the case again: it was not what ended the ranks."""
+    (directory / MARKER).unlink(missing_ok=True)
 
 
 def culprit(directory: RunDirectory, due: Sequence[Case], machine: Machine) -> Measurement | None:

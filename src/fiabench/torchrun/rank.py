@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from datetime import timedelta
 from typing import Any
 
 import psutil
@@ -22,6 +23,10 @@ from fiabench.workers.machine import Machine
 from fiabench.workers.probe import probe
 from fiabench.workers.rank import answer
 
+_ANY_CASE = timedelta(days=365)
+"""What ranks wait for the next command, those that a case has no part for while others measure it: rank 0 keeps the
+deadline, and ends them all."""
+
 
 def meet() -> None:
     """Joins the world of this restart: torchrun's store may still hold the addresses of the ranks that are gone."""
@@ -38,6 +43,7 @@ class Rank:
     def __init__(self) -> None:
         self._local_rank, self._local_count = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
         self._groups: dict[int, RankGroups] = {}
+        self._told = dist.new_group(backend="gloo", timeout=_ANY_CASE)
         self._allowed = sorted(os.sched_getaffinity(0))
         self._cores: list[int] | None = None
 
@@ -55,7 +61,7 @@ class Rank:
     def tell(self, command: dict[str, Any] | None) -> dict[str, Any]:
         """Rank 0's ``command``, on every rank."""
         box = [command]
-        dist.broadcast_object_list(box, src=0)
+        dist.broadcast_object_list(box, src=0, group=self._told)
         assert box[0] is not None
         return box[0]
 
@@ -76,7 +82,7 @@ class Rank:
             self._bind_for(case)
         mine = answer(command, self._device, groups) | {"pid": os.getpid(), "cores": self._cores}
         answers: list[Any] | None = [None] * dist.get_world_size() if dist.get_rank() == 0 else None
-        dist.gather_object(mine if groups.takes_part else None, answers, dst=0)
+        dist.gather_object(mine if groups.takes_part else None, answers, dst=0, group=self._told)
         return [found for found in answers or [] if found]
 
     def _bind_for(self, case: Case) -> None:
