@@ -112,6 +112,7 @@ def test_what_is_interrupted_is_no_crash_and_is_measured_by_who_goes_on(write_sw
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=PATIENCE)
     assert f"go on with: run --resume {tmp_path / 'out'}" in err
+    assert "KeyboardInterrupt" not in err
     assert statuses(tmp_path / "out") == [(64, "unsettled")]
     process = torchrun("--resume", tmp_path / "out")
     _, err = process.communicate(timeout=PATIENCE)

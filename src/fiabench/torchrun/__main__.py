@@ -56,6 +56,7 @@ def _heed_interrupts(path: Path) -> None:
     read, write = os.pipe()
     os.set_blocking(write, False)
     signal.set_wakeup_fd(write)
+    signal.signal(signal.SIGINT, lambda number, frame: None)  # of many ranks each would print where it was
 
     def wait() -> None:
         while os.read(read, 1) != bytes([signal.SIGINT]):
