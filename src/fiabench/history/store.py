@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -16,6 +15,7 @@ from typing import Any
 from fiabench.cases.errors import InputError
 from fiabench.history.repository import Repository
 from fiabench.results.environment import is_simulated
+from fiabench.results.locks import hold
 from fiabench.results.rundir import HEADER, Run, read_run
 
 FAILED = ".failed"
@@ -51,12 +51,7 @@ def lock(folder: Path, busy: str, file: str = "") -> Iterator[int]:
     except OSError as error:
         raise InputError.plain(f"{folder}: cannot be written ({error.strerror})") from error
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError.plain(f"{folder}: {busy}; wait for it to end") from None
-        except OSError:
-            pass  # a file system without locks, as some networks have: nobody can be kept out
+        hold(descriptor, folder, busy)
         yield descriptor
     finally:
         os.close(descriptor)

@@ -6,7 +6,6 @@ are there. Everything else in the directory (tables, figures) can be rebuilt fro
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import weakref
@@ -19,6 +18,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from fiabench.cases.errors import InputError
+from fiabench.results.locks import hold
 from fiabench.results.measurement import Measurement
 from fiabench.results.sessions import over_sessions
 
@@ -104,12 +104,7 @@ class RunDirectory:
         """Keeps others from writing here until :meth:`close`. Raises InputError where another process writes."""
         descriptor = os.open(self.path, os.O_RDONLY)
         self._unlock = weakref.finalize(self, os.close, descriptor)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError.plain(f"{self.path}: is being written by another run; wait for it to end") from None
-        except OSError:
-            return  # a file system without locks, as some networks have: nobody can be kept out
+        hold(descriptor, self.path, "is being written by another run")
 
     def close(self) -> None:
         """Lets others write here."""
