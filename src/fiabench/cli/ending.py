@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -30,6 +31,11 @@ def run_command(command: click.Command, name: str, arguments: list[str] | None) 
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
     return result if isinstance(result, int) else OK
+
+
+def interrupted(directory: Path) -> str:
+    """What is said of a run in ``directory`` that somebody ended."""
+    return f"\nInterrupted. Finished cases are kept; go on with: run --resume {directory}"
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from fiabench.cases.load import load_sweep, profile_names
 from fiabench.cases.quantities import parse_duration
 from fiabench.cli import comparing, launched, planning, predicting, running
 from fiabench.cli.checkout import find_sweep, sweep_names
-from fiabench.cli.ending import INTERRUPTED, interruptible, run_command
+from fiabench.cli.ending import INTERRUPTED, interrupted, interruptible, run_command
 from fiabench.cli.finishing import draw, finish
 from fiabench.cli.projects import place
 from fiabench.cli.table import console, headline, print_run
@@ -237,9 +237,7 @@ def run(
         with interruptible():
             running.measure_cases(directory, machine, work, notes, each)
     except KeyboardInterrupt:
-        notes.print(
-            f"\nInterrupted. Finished cases are kept; go on with: run --resume {directory.path}", soft_wrap=True
-        )
+        notes.print(interrupted(directory.path), soft_wrap=True)
         return INTERRUPTED
     if work.left:
         notes.print(

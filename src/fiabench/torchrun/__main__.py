@@ -17,7 +17,7 @@ from fiabench.cases.errors import InputError
 from fiabench.cases.load import load_sweep
 from fiabench.cli import running
 from fiabench.cli.checkout import find_sweep
-from fiabench.cli.ending import BAD_INPUT, INTERRUPTED
+from fiabench.cli.ending import BAD_INPUT, INTERRUPTED, interrupted
 from fiabench.cli.finishing import exit_code, finish
 from fiabench.cli.launched import require_possible
 from fiabench.cli.projects import place
@@ -33,13 +33,14 @@ from fiabench.workers.probe import DeviceMissing
 def main() -> int:
     """Does a rank's part; returns the exit code, the same on each."""
     asked = json.loads(sys.argv[1])
+    path = Path(asked["resume"] or asked["out"])
     meet()
-    _heed_interrupts(Path(asked["resume"] or asked["out"]))
+    _heed_interrupts(path)
     rank = Rank()
     if dist.get_rank():
         code = rank.follow()
     else:
-        code = _lead(rank, asked)
+        code = _lead(rank, path, asked)
         rank.tell({"exit": code})
     # The first that ends with another code than 0 makes torchrun end the others, which are to end by themselves.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -63,16 +64,15 @@ def _heed_interrupts(path: Path) -> None:
             pass
         if not dist.get_rank():
             in_flight.forget(path)
-            print(f"\nInterrupted. Finished cases are kept; go on with: run --resume {path}", file=sys.stderr)
+            print(interrupted(path), file=sys.stderr)
         os._exit(INTERRUPTED)
 
     threading.Thread(target=wait, daemon=True).start()
 
 
-def _lead(rank: Rank, asked: dict[str, Any]) -> int:
-    """Runs the sweep with all ranks; returns the run's exit code."""
+def _lead(rank: Rank, path: Path, asked: dict[str, Any]) -> int:
+    """Runs the sweep with all ranks into ``path``; returns the run's exit code."""
     notes = console(stderr=True)
-    path = Path(asked["resume"] or asked["out"])
     try:
         if (path / HEADER).exists() and (before := read_run(path)).header["finished"]:
             notes.print(f"{path}: is a finished run", soft_wrap=True)
