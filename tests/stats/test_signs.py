@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from fiabench.stats.signs import log_evidence, usual_size
 
-NONE = np.zeros(1)
 sizes = st.lists(st.floats(0, 1e3), min_size=1, max_size=6)
 
 

@@ -89,7 +89,7 @@ def _sums(series: np.ndarray) -> _Sums:
 
 def _independent(series: np.ndarray) -> float:
     """How many of the differences are independent, from 0 to 1, by how neighbours resemble each other."""
-    if series.size < ENOUGH or not np.ptp(series):
+    if series.size < ENOUGH:
         return 1.0
     deviations = series - np.median(series)
     most = _OUTLYING * signs.usual_size(deviations)[-1]
@@ -110,10 +110,9 @@ def _evidence(series: np.ndarray, against: np.ndarray) -> np.ndarray:
     """As :func:`log_evidence`, against each of several means [m]."""
     if series.size < LEAST:
         return np.zeros(against.size)
-    by_sign = signs.log_evidence(series, against, _independent(series))
-    found: np.ndarray = np.logaddexp(
-        math.log1p(-BY_SIGN) + _by_size(_sums(series), against), math.log(BY_SIGN) + by_sign
-    )
+    sums = _sums(series)
+    by_sign = signs.log_evidence(series, against, sums.count / series.size)
+    found: np.ndarray = np.logaddexp(math.log1p(-BY_SIGN) + _by_size(sums, against), math.log(BY_SIGN) + by_sign)
     return found
 
 
@@ -205,11 +204,10 @@ class Evidence:
 
     def within(self, reach: float, error: float = MISSED) -> bool:
         """Whether the difference is settled to be less than ``reach`` to either side of none."""
-        return (
-            bool(self.differences)
-            and abs(centre(self.differences)) < reach
-            and all(log_evidence(self.differences, end) >= math.log(1 / error) for end in (-reach, reach))
-        )
+        if not self.differences or abs(centre(self.differences)) >= reach:
+            return False
+        found = _evidence(np.array(self.differences), np.array([-reach, reach]))
+        return bool(found.min() >= math.log(1 / error))
 
     def beyond(self, reach: float, error: float = MISSED) -> bool:
         """Whether the difference is settled to be more than ``reach`` to one side of none."""
